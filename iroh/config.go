@@ -1,0 +1,115 @@
+package iroh
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/iroh-ipfs/bridge/iroh/key"
+)
+
+// DefaultListen is where an endpoint listens when Config.Listen is empty.
+const DefaultListen = "0.0.0.0:4022"
+
+// Config says who an endpoint is and where it listens. Everything but the key may be left zero.
+type Config struct {
+	// SecretKey is the identity. Required.
+	SecretKey key.SecretKey
+
+	// Listen is the UDP address to listen on, IP:port; empty is DefaultListen. Port 0 takes a free one. The address
+	// 0.0.0.0 is all IPv4 addresses of the machine, [::] all IPv4 and IPv6 ones.
+	Listen string
+
+	// ALPNs lists the protocols of connections that are accepted, the preferred one first. Without any the endpoint
+	// only dials.
+	ALPNs []string
+
+	// Announce lists addresses under which others reach this endpoint and which it cannot know itself, such as that of
+	// a port forwarding. Addr has them before its own.
+	Announce []netip.AddrPort
+
+	// Logger gets what is of use to an operator; nil drops it.
+	Logger *slog.Logger
+
+	// HandshakeTimeout is how long a handshake may take, zero is 10 s. An attempt to which nobody answers at all ends
+	// after half of it.
+	HandshakeTimeout time.Duration
+
+	// IdleTimeout closes a connection on which nothing arrived for so long, zero is 30 s. Every KeepAlive, zero is 5 s,
+	// an idle connection sends a PING.
+	IdleTimeout, KeepAlive time.Duration
+}
+
+// filled returns cfg with defaults in the place of zeros, or an error that names the unusable field.
+func (cfg Config) filled() (Config, error) {
+	if cfg.SecretKey.IsZero() {
+		return cfg, errors.New("iroh: config: no secret key")
+	}
+	if cfg.Listen == "" {
+		cfg.Listen = DefaultListen
+	}
+	if len(cfg.ALPNs) > maxALPNs {
+		return cfg, fmt.Errorf("iroh: config: more than %d protocols", maxALPNs)
+	}
+	for _, name := range cfg.ALPNs {
+		if err := checkALPN(name); err != nil {
+			return cfg, err
+		}
+	}
+	cfg.ALPNs, cfg.Announce = slices.Clone(cfg.ALPNs), slices.Clone(cfg.Announce)
+	for _, a := range cfg.Announce {
+		if !dialable(a) {
+			return cfg, fmt.Errorf("iroh: config: nobody can dial the announced address %s", a)
+		}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	for _, d := range []struct {
+		value *time.Duration
+		zero  time.Duration
+	}{{&cfg.HandshakeTimeout, 10 * time.Second}, {&cfg.IdleTimeout, 30 * time.Second}, {&cfg.KeepAlive, 5 * time.Second}} {
+		if *d.value == 0 {
+			*d.value = d.zero
+		}
+		if *d.value < 0 {
+			return cfg, errors.New("iroh: config: a timeout is negative")
+		}
+	}
+	return cfg, nil
+}
+
+func checkALPN(name string) error {
+	if len(name) == 0 || len(name) > maxALPNLength {
+		return fmt.Errorf("iroh: a protocol name (ALPN) has 1 to %d bytes, not %d", maxALPNLength, len(name))
+	}
+	return nil
+}
+
+// quicConfig is what both directions have in common.
+func (cfg Config) quicConfig() *quic.Config {
+	return &quic.Config{
+		Versions:                   []quic.Version{quic.Version1},
+		HandshakeIdleTimeout:       cfg.HandshakeTimeout / 2, // quic-go gives a whole handshake twice this
+		MaxIdleTimeout:             cfg.IdleTimeout,
+		KeepAlivePeriod:            cfg.KeepAlive,
+		MaxStreamReceiveWindow:     maxStreamWindow,
+		MaxConnectionReceiveWindow: maxConnWindow,
+		MaxIncomingStreams:         maxStreams,
+		MaxIncomingUniStreams:      -1, // none
+	}
+}
+
+// resetKey makes the tokens of stateless resets (RFC 9000, section 10.3). It comes from the secret key, so that peers of
+// a process that was killed learn of that from the next one on the same port, instead of waiting for a timeout.
+// Ed25519 signatures are deterministic and this one is never shown.
+func resetKey(secret key.SecretKey) *quic.StatelessResetKey {
+	k := quic.StatelessResetKey(sha256.Sum256(secret.Sign([]byte("github.com/iroh-ipfs/bridge/iroh stateless reset key v1"))))
+	return &k
+}

@@ -1,0 +1,71 @@
+package iroh
+
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/iroh-ipfs/bridge/iroh/key"
+)
+
+// Conn is a connection with another endpoint, which has proven its id. Its methods may be called from any goroutine.
+//
+// Errors of streams and of the methods that wait are those of quic-go: a *[quic.ApplicationError] when the connection
+// was closed by either side, with the code and, from afar, the reason; a *[quic.IdleTimeoutError] when the peer vanished; a
+// *[quic.StreamError] when the peer reset or stopped the stream.
+type Conn struct {
+	quic *quic.Conn
+	id   key.EndpointID
+	alpn string
+}
+
+// RemoteID is the proven id of the peer.
+func (c *Conn) RemoteID() key.EndpointID { return c.id }
+
+// ALPN is the protocol that both sides agreed on.
+func (c *Conn) ALPN() string { return c.alpn }
+
+// RemoteAddr is where the peer's packets come from at the moment.
+func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.quic.RemoteAddr()) }
+
+// OpenStream opens a bidirectional stream, waiting while the peer allows no more of them. The peer learns of it with the
+// first byte that is written, or when it is closed.
+func (c *Conn) OpenStream(ctx context.Context) (*quic.Stream, error) {
+	return c.quic.OpenStreamSync(ctx)
+}
+
+// AcceptStream waits for the next bidirectional stream that the peer opens.
+func (c *Conn) AcceptStream(ctx context.Context) (*quic.Stream, error) {
+	return c.quic.AcceptStream(ctx)
+}
+
+// CloseWithError closes the connection and all its streams at once. The peer is told the code, below 2^62, and the
+// reason. Data that was written and not yet acknowledged may be lost: let the peer close, or wait for what it answers.
+func (c *Conn) CloseWithError(code uint64, reason string) error {
+	return c.quic.CloseWithError(quic.ApplicationErrorCode(code), reason)
+}
+
+// Context is done when the connection is closed; its cause is the error that closed it.
+func (c *Conn) Context() context.Context { return c.quic.Context() }
+
+// Done is closed when the connection is closed.
+func (c *Conn) Done() <-chan struct{} { return c.quic.Context().Done() }
+
+// releaseSlot tells the admission that the handshake is over.
+func (c *Conn) releaseSlot() {
+	if s, ok := c.quic.Context().Value(slotKey{}).(*slot); ok {
+		s.established()
+	}
+}
+
+// addrPort converts an address of a UDP socket; the zero value stands for all others.
+func addrPort(a net.Addr) netip.AddrPort {
+	u, ok := a.(*net.UDPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := u.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

@@ -1,0 +1,66 @@
+package iroh
+
+import "time"
+
+// Limits of what others can make an endpoint do. Everything here is reached by peers who proved no more than that they
+// can send UDP, unless it says otherwise.
+const (
+	// maxHalfOpen bounds handshakes under way, each some 40 KiB of memory. Against floods of Initials from many
+	// addresses.
+	maxHalfOpen = 256
+
+	// retryHalfOpen is how many handshakes may be under way before new sources must prove their address by a Retry
+	// first, and retryHalfOpenPerSource the same for one source. Against floods from forged addresses: without a Retry
+	// such a flood could use up the share of somebody else.
+	retryHalfOpen          = 64
+	retryHalfOpenPerSource = 8
+
+	// maxHalfOpenPerSource bounds handshakes under way from one source: an IPv4 address or an IPv6 /64. Against one
+	// host that starts handshakes and never finishes them.
+	maxHalfOpenPerSource = 32
+
+	// maxConns bounds accepted connections in all, maxConnsPerSource those of one source. Keys cost nothing, so a
+	// limit for each key would stop nobody.
+	maxConns          = 1024
+	maxConnsPerSource = 256
+
+	// maxStreams bounds the streams that a peer has open at once, as iroh does.
+	maxStreams = 100
+
+	// acceptedStreamWindow and acceptedConnWindow are what a peer who connected to us may send before we read it. Such
+	// peers send requests, which are small. Against a peer that opens many connections and fills the windows of all.
+	acceptedStreamWindow = 512 << 10
+	acceptedConnWindow   = 512 << 10
+
+	// dialedStreamWindow and dialedConnWindow are the same for a peer that we chose to dial, to fetch from it: a
+	// stream runs at 20 MB/s over a path of 100 ms from its first round trip on.
+	dialedStreamWindow = 2 << 20
+	dialedConnWindow   = 4 << 20
+
+	// maxStreamWindow and maxConnWindow are how far windows grow while we read fast; growthBudget bounds the growth of
+	// all connections of an endpoint together. Against memory that grows with the number of peers.
+	maxStreamWindow = 8 << 20
+	maxConnWindow   = 16 << 20
+	growthBudget    = 64 << 20
+
+	// maxDialAddrs bounds the addresses that are tried for one peer. Against tickets that make us send packets to
+	// hundreds of strangers.
+	maxDialAddrs = 32
+
+	// maxAnnounced bounds the addresses that we tell others: iroh remembers 30 for a peer.
+	maxAnnounced = 30
+
+	// maxALPNs and maxALPNLength are limits of TLS's list and of this package's own making.
+	maxALPNs      = 32
+	maxALPNLength = 255
+)
+
+const (
+	// dialStagger is the time between attempts, the least that RFC 8305 recommends: addresses in tickets are mostly
+	// those of interfaces, of which all but one lead nowhere.
+	dialStagger = 100 * time.Millisecond
+
+	// loserGrace is how long attempts that were under way when another one won may go on, so that those whose peer
+	// answers are closed properly. Without it the peer would keep a dead connection until its idle timeout.
+	loserGrace = time.Second
+)
