@@ -8,7 +8,8 @@ import (
 )
 
 // leftOut names the folders of a release that no importer can need: they hold tests, examples, tools and pictures.
-var leftOut = []string{"assets", "example", "fuzzing", "integrationtests", "internal/mocks", "interop", "metrics", "testutils"}
+// testutils and integrationtests/tools stay: tests of other modules import them, and `go mod tidy` looks at those.
+var leftOut = []string{"assets", "example", "fuzzing", "integrationtests/gomodvendor", "integrationtests/self", "integrationtests/versionnegotiation", "internal/mocks", "interop", "metrics"}
 
 // copyRelease copies the release in src to the folder dst, without tests and what only tests need. The licence and
 // the module files come along. Files of the module cache are read-only; the copies are not.
