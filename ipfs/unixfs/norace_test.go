@@ -1,0 +1,6 @@
+//go:build !race
+
+package unixfs
+
+// bombLimits are the default ones.
+var bombLimits = Limits{}

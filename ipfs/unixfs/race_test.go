@@ -1,0 +1,6 @@
+//go:build race
+
+package unixfs
+
+// bombLimits keeps the walks of TestBombs short where every access to memory is watched.
+var bombLimits = Limits{Blocks: 100_000}
