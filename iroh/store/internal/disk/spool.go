@@ -1,0 +1,76 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// spoolBuffer is what a Spool collects before it writes to its file.
+const spoolBuffer = 256 << 10
+
+// Spool is bytes that come without a known end: in memory as long as they are
+// few, then in a temporary file. The zero value with a Folder is ready.
+type Spool struct {
+	Folder *Folder
+
+	size uint64
+	buf  []byte
+	file *os.File
+}
+
+// Write adds bytes.
+func (s *Spool) Write(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		k := min(len(p)-n, spoolBuffer-len(s.buf))
+		s.buf = append(s.buf, p[n:n+k]...)
+		n += k
+		s.size += uint64(k)
+		if len(s.buf) == spoolBuffer {
+			err = s.spill()
+		}
+	}
+	return n, err
+}
+
+// Size returns how many bytes were written.
+func (s *Spool) Size() uint64 { return s.size }
+
+func (s *Spool) spill() (err error) {
+	if err := s.Folder.Take(len(s.buf), false); err != nil {
+		return err
+	}
+	if s.file == nil {
+		if s.file, err = s.Folder.Create(".data"); err != nil {
+			return err
+		}
+	}
+	if _, err := s.file.Write(s.buf); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	s.buf = s.buf[:0]
+	return nil
+}
+
+// Finish ends the spool and gives away what it holds: a file, or else the
+// bytes.
+func (s *Spool) Finish() (*os.File, []byte, error) {
+	if s.file != nil {
+		if err := s.spill(); err != nil {
+			return nil, nil, err
+		}
+	}
+	f, b := s.file, s.buf
+	s.file, s.buf = nil, nil
+	return f, b, nil
+}
+
+// Remove gives up what the spool holds.
+func (s *Spool) Remove() error {
+	f := s.file
+	s.file, s.buf = nil, nil
+	if f == nil {
+		return nil
+	}
+	return errors.Join(f.Close(), Remove(f.Name()))
+}
