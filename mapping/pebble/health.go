@@ -1,0 +1,119 @@
+package pebble
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	lsm "github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// health is what the engine says about the disk. It is the engine's logger and
+// listener.
+//
+// The engine calls Fatalf when it cannot go on, and expects not to return.
+// Fatalf panics; where the engine was called by us the panic becomes ErrFailed.
+// In one of the engine's own goroutines (its manifest could not be written) the
+// panic ends the process, which is safe: a crash loses nothing that was
+// acknowledged.
+type health struct {
+	log *slog.Logger
+	// failed is set when the engine gave up.
+	failed atomic.Pointer[engineError]
+	// flush is the error of the last flush, nil after a good one. The engine
+	// goes on trying; meanwhile its write buffers would fill, and then writers
+	// wait for ever.
+	flush, tried atomic.Pointer[engineError]
+	// ailed is when a job in the background failed last, in nanoseconds.
+	ailed atomic.Int64
+}
+
+type engineError struct{ error }
+
+func newHealth(log *slog.Logger) *health {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &health{log: log}
+}
+
+func (h *health) Infof(format string, args ...any)  { h.log.Debug(fmt.Sprintf(format, args...)) }
+func (h *health) Errorf(format string, args ...any) { h.log.Error(fmt.Sprintf(format, args...)) }
+
+func (h *health) Fatalf(format string, args ...any) {
+	e := &engineError{fmt.Errorf(format, args...)}
+	h.failed.CompareAndSwap(nil, e)
+	panic(e)
+}
+
+// listener listens to the engine's jobs in the background.
+func (h *health) listener() *lsm.EventListener {
+	return &lsm.EventListener{
+		// Left to itself the engine ends the process when a table file is damaged.
+		// Who reads from it gets the error, and Rebuild mends it.
+		DataCorruption: func(i lsm.DataCorruptionInfo) { h.Errorf("%s", i) },
+		FlushEnd: func(i lsm.FlushInfo) {
+			if i.Err == nil {
+				h.flush.Store(nil)
+			}
+			h.tried.Store(&engineError{i.Err})
+		},
+		BackgroundError: func(err error) {
+			h.ailed.Store(time.Now().UnixNano())
+			h.Errorf("background: %v", err)
+			// A flush that found nothing to write ends with an error too, but is
+			// not reported here.
+			if e := h.tried.Load(); e != nil && e.error != nil && errors.Is(err, e.error) {
+				h.flush.Store(e)
+			}
+		},
+	}
+}
+
+// err returns an error that wraps ErrFailed while writes cannot succeed.
+func (h *health) err() error {
+	if e := h.failed.Load(); e != nil {
+		return fmt.Errorf("%w, reopen the store: %w", ErrFailed, e.error)
+	}
+	if e := h.flush.Load(); e != nil {
+		return fmt.Errorf("%w: %w", ErrFailed, e.error)
+	}
+	return nil
+}
+
+// recover turns the engine's panic into an error. It is to be deferred. The
+// engine panics with an error, too, where a folder cannot be synced.
+func (h *health) recover(err *error) {
+	switch p := recover().(type) {
+	case nil:
+	case *engineError:
+		*err = h.err()
+	case runtime.Error:
+		panic(p)
+	case error:
+		h.failed.CompareAndSwap(nil, &engineError{p})
+		*err = h.err()
+	default:
+		panic(p)
+	}
+}
+
+// patient is a file system that slows down the engine's jobs while they fail: it
+// would start a failed one again at once.
+type patient struct {
+	vfs.FS
+	health *health
+}
+
+func (p patient) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if time.Since(time.Unix(0, p.health.ailed.Load())) < retryDelay {
+		<-time.After(retryDelay) // short enough for Close to wait for it
+	}
+	return p.FS.Create(name, c)
+}
+
+func (p patient) Unwrap() vfs.FS { return p.FS }
