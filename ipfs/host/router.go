@@ -1,0 +1,65 @@
+package host
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ipfs/boxo/provider"
+	"github.com/ipfs/go-datastore"
+	dssync "github.com/ipfs/go-datastore/sync"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p-kad-dht/dual"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/routing"
+)
+
+// contentRouting is what we use of a DHT.
+type contentRouting interface {
+	routing.ContentRouting
+	Bootstrap(ctx context.Context) error
+	Close() error
+}
+
+// router is a DHT and the queue of what is to be announced on it.
+type router struct {
+	dht   contentRouting
+	queue provider.System
+}
+
+func newRouter(h host.Host, bootstrap []peer.AddrInfo, cfg Config) (*router, error) {
+	d, err := newDHT(h, bootstrap, cfg.Local)
+	if err != nil {
+		return nil, err
+	}
+	// The queue lives in memory: after a restart Roots lists what there is.
+	options := []provider.Option{
+		provider.Online(d),
+		provider.ProvideWorkerCount(provideWorkers),
+		provider.MaxBatchSize(maxProvideBatch),
+	}
+	if cfg.Roots != nil {
+		options = append(options, provider.KeyProvider(cfg.Roots))
+	}
+	q, err := provider.New(dssync.MutexWrap(datastore.NewMapDatastore()), options...)
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	r := &router{dht: d, queue: q}
+	if err := d.Bootstrap(context.Background()); err != nil { // starts it; does not wait
+		return nil, errors.Join(err, r.close())
+	}
+	return r, nil
+}
+
+// newDHT makes the DHT: for the public network the Amino DHT and its twin for
+// private addresses, each a client or a server as the host can be reached; for a
+// local host only the twin, with whatever addresses its peers have.
+func newDHT(h host.Host, bootstrap []peer.AddrInfo, local bool) (contentRouting, error) {
+	if local {
+		return dht.New(h, dht.Mode(dht.ModeServer), dht.ProtocolExtension(dual.LanExtension), dht.BootstrapPeers(bootstrap...))
+	}
+	return dual.New(h, dual.DHTOption(dht.Mode(dht.ModeAuto)), dual.WanDHTOption(dht.BootstrapPeers(bootstrap...)))
+}
+
+func (r *router) close() error { return errors.Join(r.queue.Close(), r.dht.Close()) }
