@@ -1,0 +1,221 @@
+// Package bridge wires an iroh node and an IPFS node together over one copy of the bytes.
+//
+// # What is kept
+//
+// A data folder holds the blobs (bytes and BLAKE3 trees, package iroh/store), the mapping (links and the block index,
+// package mapping), the two nodes' keys, the API's token and, while a daemon runs, its API address:
+//
+//	lock  iroh.key  libp2p.key  token  api.json  config.toml  blobs/  mapping/
+//
+// Every piece of content has one link: a root CID, its blob or collection, and the blob that holds the layout, the
+// records which say what each IPFS block is made of. The block index is derived from the layouts and can be rebuilt.
+//
+// # The ways
+//
+// Each way through the bridge is one file that reads from top to bottom: add.go, expose.go, importing.go, export.go,
+// serving.go, remove.go, verify.go. What add, expose and import have in common is in two rooms of their own: pieces (hashing
+// for both networks) and recording (a link in the making).
+// All stream with bounded memory, take a context, report to a [Progress] and commit at the end: a crash leaves either
+// nothing or everything.
+//
+// # Whom it trusts
+//
+// Nobody with a hash: bytes from iroh and from IPFS are verified before they are stored. Bytes from its own store are
+// verified again when the file belongs to somebody else (added in place) and before they are handed out by get.
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gofrs/flock"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/iroh-ipfs/bridge/bridge/config"
+	"github.com/iroh-ipfs/bridge/bridge/recording"
+	"github.com/iroh-ipfs/bridge/ipfs/exchange"
+	"github.com/iroh-ipfs/bridge/ipfs/host"
+	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
+	"github.com/iroh-ipfs/bridge/iroh"
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/key"
+	"github.com/iroh-ipfs/bridge/iroh/store"
+	"github.com/iroh-ipfs/bridge/mapping"
+	"github.com/iroh-ipfs/bridge/mapping/pebble"
+)
+
+// Errors that callers branch on. They are wrapped with what was looked for and what to do.
+var (
+	// ErrNotFound: the content is not here, or no peer has it.
+	ErrNotFound = errors.New("not found")
+	// ErrInvalid: the request itself cannot be carried out: a malformed CID, a path that is not there, a name that no
+	// file may have.
+	ErrInvalid = recording.ErrInvalid
+	// ErrVerify: bytes did not hash to their name.
+	ErrVerify = errors.New("verification failed")
+	// ErrPartial: some items of several failed.
+	ErrPartial = errors.New("some items failed")
+	// ErrBusy: another process uses the data folder.
+	ErrBusy = errors.New("the data folder is in use")
+)
+
+// Bridge is an open data folder and, once [Bridge.Online] was called, the two nodes over it. Its methods may be called
+// from several goroutines.
+type Bridge struct {
+	dir string
+	cfg config.Config
+	log *slog.Logger
+
+	lock    *flock.Flock
+	store   *store.Store
+	mapping mapping.Store
+
+	// ops is held once by every operation that brings blobs in, and wholly by the purge, which therefore never sees a
+	// blob that is between its arrival and its reference.
+	ops       *semaphore.Weighted
+	purgeWake chan struct{}
+	purgeDue  atomic.Bool // something was left to purge since the last one
+	running   sync.WaitGroup
+	stop      context.CancelFunc
+	life      context.Context
+
+	onlineMu sync.Mutex
+	net      *network // nil until Online
+}
+
+// network is what reaches other machines.
+type network struct {
+	endpoint   *iroh.Endpoint
+	provider   *blobs.Provider
+	downloader *blobs.Downloader
+	host       *host.Host
+	exchange   *exchange.Exchange
+}
+
+// Open opens a data folder, creating it if need be. No socket is opened. The folder is locked: ErrBusy if another
+// process has it.
+func Open(dir string, cfg config.Config, log *slog.Logger) (_ *Bridge, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, fmt.Errorf("bridge: data folder: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("bridge: data folder: %w", err)
+	}
+	b := &Bridge{dir: dir, cfg: cfg, log: log, ops: semaphore.NewWeighted(allOps), purgeWake: make(chan struct{}, 1)}
+	b.life, b.stop = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			b.Close()
+		}
+	}()
+	b.lock = flock.New(filepath.Join(dir, "lock"))
+	held, err := b.lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("bridge: locking the data folder: %w", err)
+	}
+	if !held {
+		b.lock = nil
+		return nil, fmt.Errorf("%w: another process has %s open; stop it, or wait until its daemon is ready", ErrBusy, dir)
+	}
+	if b.store, err = store.Open(filepath.Join(dir, "blobs"), store.Config{Logger: log}); err != nil {
+		return nil, fmt.Errorf("bridge: %w", err)
+	}
+	if b.mapping, err = pebble.Open(filepath.Join(dir, "mapping"), pebble.Config{Logger: log}); err != nil {
+		return nil, fmt.Errorf("bridge: %w", err)
+	}
+	b.running.Go(b.purgeLoop)
+	b.wakePurge() // what an earlier process left
+	return b, nil
+}
+
+// Dir returns the data folder's absolute path.
+func (b *Bridge) Dir() string { return b.dir }
+
+// Close ends the networks, waits for everything that runs, and closes the stores.
+func (b *Bridge) Close() error {
+	b.stop()
+	var errs []error
+	b.onlineMu.Lock()
+	if b.net != nil {
+		errs = append(errs, b.net.close())
+		b.net = nil
+	}
+	b.onlineMu.Unlock()
+	b.running.Wait()
+	if b.mapping != nil && b.purgeDue.Load() {
+		// A command without a daemon ends sooner than the purge begins.
+		ctx, cancel := context.WithTimeout(context.Background(), lastPurge)
+		if err := b.purge(ctx); err != nil && ctx.Err() == nil {
+			errs = append(errs, err)
+		}
+		cancel()
+	}
+	if b.mapping != nil {
+		errs = append(errs, b.mapping.Close())
+	}
+	if b.store != nil {
+		errs = append(errs, b.store.Close())
+	}
+	if b.lock != nil {
+		errs = append(errs, b.lock.Unlock())
+	}
+	return errors.Join(errs...)
+}
+
+// Online starts the two nodes and begins to serve. It may be called again; the first call counts.
+func (b *Bridge) Online(ctx context.Context) error {
+	b.onlineMu.Lock()
+	defer b.onlineMu.Unlock()
+	if b.net != nil {
+		return nil
+	}
+	n, err := b.connect(ctx)
+	if err != nil {
+		return err
+	}
+	b.net = n
+	b.running.Go(func() { b.acceptIroh(b.life, n) })
+	return nil
+}
+
+// online returns the networks, or nil.
+func (b *Bridge) online() *network {
+	b.onlineMu.Lock()
+	defer b.onlineMu.Unlock()
+	return b.net
+}
+
+// record begins a link. end is deferred: it lets go of what was not committed.
+func (b *Bridge) record(ctx context.Context, profile *unixfs.Profile) (r *recording.Recording, end func(), err error) {
+	if err := b.ops.Acquire(ctx, 1); err != nil {
+		return nil, nil, err
+	}
+	r, err = recording.Begin(ctx, b.store, b.mapping, profile)
+	if err != nil {
+		b.ops.Release(1)
+		return nil, nil, err
+	}
+	return r, func() {
+		defer b.ops.Release(1)
+		committed, err := r.End()
+		if err != nil {
+			b.log.Error("letting go of an operation", "err", err)
+		}
+		if !committed {
+			b.wakePurge() // the blobs that came in are nobody's
+		}
+	}, nil
+}
+
+func (b *Bridge) irohKey() (key.SecretKey, error) {
+	return key.LoadOrCreate(filepath.Join(b.dir, "iroh.key"))
+}

@@ -1,0 +1,108 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func none(string) (string, bool) { return "", false }
+
+func env(kv map[string]string) func(string) (string, bool) {
+	return func(k string) (string, bool) { v, ok := kv[k]; return v, ok }
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, FileName), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestDefaultsAreValidAndLoadedWithoutAFile(t *testing.T) {
+	c, err := Load(t.TempDir(), none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Default(), c); diff != "" {
+		t.Error(diff)
+	}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEnvironmentBeatsFileBeatsDefault(t *testing.T) {
+	dir := write(t, "local = true\n[iroh]\nlisten = \"127.0.0.1:1\"\n[libp2p]\nlisten = [\"/ip4/127.0.0.1/tcp/1\"]\n")
+	c, err := Load(dir, env(map[string]string{
+		"BRIDGE_IROH_LISTEN": "127.0.0.1:2", "BRIDGE_LIBP2P_BOOTSTRAP": "/a, /b", "BRIDGE_IMPORT_MAX_BLOCKS": "7",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.Local = true
+	want.Iroh.Listen = "127.0.0.1:2"
+	want.Libp2p.Listen = []string{"/ip4/127.0.0.1/tcp/1"}
+	want.Libp2p.Bootstrap = []string{"/a", "/b"}
+	want.Import.MaxBlocks = 7
+	if diff := cmp.Diff(want, c); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestErrorsNameTheirPlace(t *testing.T) {
+	for name, tc := range map[string]struct {
+		file string
+		env  map[string]string
+		want string
+	}{
+		"unknown key":   {file: "[iroh]\nlissten = \"x\"\n", want: `line 2: unknown key "iroh.lissten"`},
+		"wrong type":    {file: "local = 3\n", want: "line 1"},
+		"broken syntax": {file: "[iroh\n", want: "line 1"},
+		"bad boolean":   {env: map[string]string{"BRIDGE_LOCAL": "maybe"}, want: "BRIDGE_LOCAL"},
+		"bad number":    {env: map[string]string{"BRIDGE_IMPORT_MAX_BYTES": "-1"}, want: "BRIDGE_IMPORT_MAX_BYTES"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Load(write(t, tc.file), env(tc.env))
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want an error with %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestValidateRefuses(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"remote api":      func(c *Config) { c.API.Listen = "0.0.0.0:5021" },
+		"named api host":  func(c *Config) { c.API.Listen = "example.org:5021" },
+		"no port":         func(c *Config) { c.Iroh.Listen = "127.0.0.1" },
+		"bad announce":    func(c *Config) { c.Iroh.Announce = []string{"localhost:1"} },
+		"unbounded bytes": func(c *Config) { c.Import.MaxBytes = 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := Default()
+			change(&c)
+			if err := c.Validate(); err == nil {
+				t.Error("accepted")
+			}
+		})
+	}
+	c := Default()
+	c.API.Listen, c.API.AllowRemote = "0.0.0.0:5021", true
+	if err := c.Validate(); err != nil {
+		t.Error("a remote API was asked for in so many words:", err)
+	}
+}
+
+func TestDataDirHonoursXDG(t *testing.T) {
+	dir, err := DataDir(env(map[string]string{"XDG_DATA_HOME": "/x"}))
+	if err != nil || dir != filepath.Join("/x", "iroh-ipfs-bridge") {
+		t.Errorf("got %q, %v", dir, err)
+	}
+}

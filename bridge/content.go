@@ -1,0 +1,245 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+	mh "github.com/multiformats/go-multihash"
+
+	"github.com/iroh-ipfs/bridge/bridge/recording"
+	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
+	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/store"
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
+	"github.com/iroh-ipfs/bridge/mapping"
+)
+
+// Content describes one linked thing in both networks' words: what add, expose and import answer.
+type Content struct {
+	CID    string `json:"cid" doc:"root CID" example:"bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"`
+	Hash   string `json:"hash" doc:"BLAKE3 hash of the blob, or of the collection's hash sequence" example:"af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"`
+	Format string `json:"format" enum:"blob,collection,hashseq" doc:"what the hash names"`
+	Size   uint64 `json:"size" doc:"file bytes"`
+	Blocks uint64 `json:"blocks" doc:"IPFS blocks, counted as often as they occur"`
+	Ticket string `json:"ticket" doc:"iroh blob ticket of this bridge"`
+	// Notes say what one of the two networks cannot express; the CID keeps it all the same.
+	Notes []string `json:"notes,omitempty" doc:"what an iroh collection cannot say and only the CID carries"`
+}
+
+// Mapped is what map answers: one content's names.
+type Mapped struct {
+	CID    string   `json:"cid"`
+	Hash   string   `json:"hash"`
+	Format string   `json:"format" enum:"blob,collection,hashseq"`
+	Size   uint64   `json:"size" doc:"file bytes"`
+	CIDs   []string `json:"cids" doc:"every CID known for this content"`
+}
+
+// Progress hears how a long operation goes. Its methods are called from the operation's goroutine and must be quick.
+type Progress interface {
+	// Item names what is worked on now: a path, a CID or a hash; size is -1 when it is not known.
+	Item(name string, size int64)
+	// Bytes counts the file bytes done since the last call.
+	Bytes(n uint64)
+}
+
+// Silent is a Progress that nobody listens to.
+type Silent struct{}
+
+// Item implements Progress.
+func (Silent) Item(string, int64) {}
+
+// Bytes implements Progress.
+func (Silent) Bytes(uint64) {}
+
+func (b *Bridge) describe(l mapping.Link) Content {
+	return Content{
+		CID: l.CID.String(), Hash: bao.Hash(l.Hash).String(), Format: string(l.Format),
+		Size: l.Size, Blocks: l.Blocks, Ticket: b.ticketFor(l.Hash, l.Format), Notes: l.Notes,
+	}
+}
+
+// ticketFor names the content at this endpoint. Without a running endpoint it carries the id alone.
+func (b *Bridge) ticketFor(hash [32]byte, format mapping.Format) string {
+	t := ticket.Blob{Hash: hash, Format: ticket.HashSeq}
+	if format == mapping.FormatBlob {
+		t.Format = ticket.Raw
+	}
+	if n := b.online(); n != nil {
+		t.Addr = n.endpoint.Addr()
+	} else if k, err := b.irohKey(); err == nil {
+		t.Addr.ID = k.ID()
+	}
+	return t.String()
+}
+
+// A target is what the command line calls CID|HASH|TICKET, parsed.
+type target struct {
+	cid    cid.Cid // Undef unless it was one
+	hash   bao.Hash
+	ticket *ticket.Blob
+	text   string
+}
+
+// parseTarget accepts a CID, /ipfs/CID, a BLAKE3 hash in hex or base32, or a blob ticket. A 64-character hex string
+// is a hash; everything that is a valid CID is a CID.
+func parseTarget(text string) (target, error) {
+	t := target{text: text}
+	switch trimmed := strings.TrimPrefix(text, "/ipfs/"); {
+	case strings.HasPrefix(text, "blob"):
+		parsed, err := ticket.ParseBlob(text)
+		if err != nil {
+			return t, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		t.ticket, t.hash = &parsed, parsed.Hash
+	default:
+		if h, err := bao.ParseHash(text); err == nil {
+			t.hash = h
+			break
+		}
+		c, err := cid.Decode(trimmed)
+		if err != nil {
+			return t, fmt.Errorf("%w: %q is neither a CID, a BLAKE3 hash nor a blob ticket", ErrInvalid, recording.Shorten(text))
+		}
+		t.cid = c
+	}
+	return t, nil
+}
+
+// find resolves a target to the link that carries it and the file or folder within it. For something inside a linked
+// folder the link returned is one made up for it: Layout is zero.
+func (b *Bridge) find(ctx context.Context, t target) (mapping.Link, error) {
+	if t.cid.Defined() {
+		return b.findCID(ctx, t.cid)
+	}
+	refs, err := b.mapping.Refs(ctx, t.hash)
+	if err != nil {
+		return mapping.Link{}, err
+	}
+	// A link of its own is preferred over a file inside somebody's folder.
+	for _, r := range refs {
+		if l, err := b.mapping.Link(ctx, r.Link); err == nil && l.Hash == t.hash {
+			return l, nil
+		}
+	}
+	for _, r := range refs {
+		if r.CID.Defined() {
+			return b.fileLink(ctx, r)
+		}
+	}
+	return mapping.Link{}, fmt.Errorf("%w: no content with hash %s is linked here; fetch it with `bridge expose TICKET`", ErrNotFound, t.hash)
+}
+
+func (b *Bridge) findCID(ctx context.Context, c cid.Cid) (mapping.Link, error) {
+	l, err := b.mapping.Link(ctx, c)
+	if !errors.Is(err, mapping.ErrNotFound) {
+		return l, err
+	}
+	r, err := b.mapping.File(ctx, c)
+	if err == nil {
+		return b.fileLink(ctx, r)
+	}
+	if !errors.Is(err, mapping.ErrNotFound) {
+		return l, err
+	}
+	// A raw CID with a BLAKE3 multihash is a blob's hash, whether or not anything was stored to say so.
+	if h, ok := blake3Of(c); ok && c.Type() == cid.Raw {
+		if st, err := b.store.Status(h); err == nil && st.State == store.Complete {
+			return mapping.Link{CID: c, Hash: h, Format: mapping.FormatBlob, Size: st.Size, Blocks: 1}, nil
+		}
+	}
+	return l, fmt.Errorf("%w: %s is not linked here; bring it in with `bridge import %s`", ErrNotFound, c, c)
+}
+
+func (b *Bridge) fileLink(ctx context.Context, r mapping.Ref) (mapping.Link, error) {
+	st, err := b.store.Status(r.Hash)
+	if err != nil {
+		return mapping.Link{}, err
+	}
+	return mapping.Link{CID: r.CID, Hash: r.Hash, Format: mapping.FormatBlob, Size: st.Size}, nil
+}
+
+// blake3Of returns the 32-byte BLAKE3 digest that c carries, if it does. Longer BLAKE3 digests never name blobs.
+func blake3Of(c cid.Cid) (bao.Hash, bool) {
+	d, err := mh.Decode(c.Hash())
+	if err != nil || d.Code != mh.BLAKE3 || d.Length != len(bao.Hash{}) {
+		return bao.Hash{}, false
+	}
+	return bao.Hash(d.Digest), true
+}
+
+// blake3CID is the CID that names a blob by its own hash. Bitswap carries blocks of up to 2 MiB, so a larger blob has
+// none that a peer could fetch.
+func blake3CID(h bao.Hash, size uint64) (cid.Cid, bool) {
+	if size > maxBlock {
+		return cid.Undef, false
+	}
+	sum, err := mh.Encode(h[:], mh.BLAKE3)
+	if err != nil {
+		return cid.Undef, false
+	}
+	return cid.NewCidV1(cid.Raw, sum), true
+}
+
+// Map tells every name of a content.
+func (b *Bridge) Map(ctx context.Context, text string) (Mapped, error) {
+	t, err := parseTarget(text)
+	if err != nil {
+		return Mapped{}, err
+	}
+	l, err := b.find(ctx, t)
+	if err != nil {
+		return Mapped{}, err
+	}
+	refs, err := b.mapping.Refs(ctx, l.Hash)
+	if err != nil {
+		return Mapped{}, err
+	}
+	m := Mapped{CID: l.CID.String(), Hash: bao.Hash(l.Hash).String(), Format: string(l.Format), Size: l.Size}
+	seen := map[cid.Cid]bool{}
+	add := func(c cid.Cid) {
+		if c.Defined() && !seen[c] {
+			seen[c] = true
+			m.CIDs = append(m.CIDs, c.String())
+		}
+	}
+	add(l.CID)
+	for _, r := range refs {
+		add(r.CID)
+	}
+	if c, ok := blake3CID(l.Hash, l.Size); ok && l.Format == mapping.FormatBlob {
+		add(c)
+	}
+	return m, nil
+}
+
+// List calls yield for every link until it returns false.
+func (b *Bridge) List(ctx context.Context, yield func(Content) bool) error {
+	for l, err := range b.mapping.Links(ctx) {
+		if err != nil {
+			return err
+		}
+		if !yield(b.describe(l)) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// profileOf names the layout that new content gets.
+func profileOf(name string) (*unixfs.Profile, error) {
+	if name == "" {
+		name = defaultProfile
+	}
+	p, err := unixfs.ProfileByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if bao.PieceSize%p.ChunkSize != 0 {
+		return nil, fmt.Errorf("%w: profile %s has chunks that do not divide a piece", ErrInvalid, name)
+	}
+	return &p, nil
+}

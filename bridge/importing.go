@@ -1,0 +1,211 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/iroh-ipfs/bridge/bridge/pieces"
+	"github.com/iroh-ipfs/bridge/bridge/recording"
+	"github.com/iroh-ipfs/bridge/ipfs/exchange"
+	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
+	"github.com/iroh-ipfs/bridge/iroh/store"
+)
+
+// ImportRequest names IPFS content to be brought into the iroh node.
+type ImportRequest struct {
+	Path string   `json:"path" doc:"CID, /ipfs/CID or /ipfs/CID/path/within"`
+	From []string `json:"from,omitempty" doc:"multiaddrs with /p2p/ of peers to ask first"`
+}
+
+// Import walks a UnixFS DAG once, in file order:
+//
+//	CID → exchange session → file bytes in order → store.Writer (BLAKE3) ‖ layout records → mapping.Commit
+//
+// Every block is verified against its CID before its bytes are used, and the DAG's own shape is kept whatever it is,
+// so that the same CID can be served again.
+func (b *Bridge) Import(ctx context.Context, req ImportRequest, p Progress) (Content, error) {
+	root, within, err := parseIPFSPath(req.Path)
+	if err != nil {
+		return Content{}, err
+	}
+	if len(within) == 0 {
+		if l, err := b.mapping.Link(ctx, root); err == nil {
+			l.CID = root // the link may have come as the CID's other version
+			return b.describe(l), nil
+		}
+	}
+	n := b.online()
+	if n == nil {
+		return Content{}, errors.New("bridge: the network is not up")
+	}
+	session, err := n.session(ctx, b, req.From)
+	if err != nil {
+		return Content{}, err
+	}
+	defer session.Close()
+	for i, segment := range within {
+		p.Item("/ipfs/"+root.String()+"/"+strings.Join(within[:i+1], "/"), -1)
+		if root, err = unixfs.Lookup(ctx, root, segment, session); err != nil {
+			return Content{}, importError(root, err)
+		}
+	}
+	r, end, err := b.record(ctx, nil)
+	if err != nil {
+		return Content{}, err
+	}
+	defer end()
+	v := &importer{b: b, ctx: ctx, r: r, progress: p}
+	defer v.abandon()
+	limits := unixfs.Limits{Depth: recording.MaxDepth, Blocks: b.cfg.Import.MaxBlocks, Bytes: b.cfg.Import.MaxBytes}
+	if err := unixfs.Walk(ctx, root, session, v, limits); err != nil {
+		return Content{}, importError(root, err)
+	}
+	link, err := r.Commit(ctx, root, v.folders > 0)
+	if err != nil {
+		return Content{}, err
+	}
+	return b.linked(link), nil
+}
+
+// parseIPFSPath splits CID, /ipfs/CID or /ipfs/CID/a/b.
+func parseIPFSPath(text string) (cid.Cid, []string, error) {
+	trimmed := strings.TrimPrefix(strings.TrimPrefix(text, "ipfs://"), "/ipfs/")
+	if strings.HasPrefix(text, "/ipns/") || strings.HasPrefix(text, "ipns://") {
+		return cid.Undef, nil, fmt.Errorf("%w: IPNS names are not resolved here; resolve %s first and import the CID", ErrInvalid, recording.Quote(text))
+	}
+	parts := strings.Split(strings.TrimSuffix(trimmed, "/"), "/")
+	c, err := cid.Decode(parts[0])
+	if err != nil {
+		return cid.Undef, nil, fmt.Errorf("%w: %s does not begin with a CID: %w", ErrInvalid, recording.Quote(text), err)
+	}
+	return c, parts[1:], nil
+}
+
+// importError sorts the walk's errors into the bridge's.
+func importError(root cid.Cid, err error) error {
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.Is(err, exchange.ErrNotFound), errors.Is(err, unixfs.ErrNoSuchName):
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	case errors.Is(err, unixfs.ErrNotUnixFS):
+		return fmt.Errorf("%w: only files and folders can be imported: %w", ErrInvalid, err)
+	}
+	return fmt.Errorf("importing %s: %w", root, err)
+}
+
+// importer turns what the walk meets into a recording.
+type importer struct {
+	b        *Bridge
+	ctx      context.Context
+	r        *recording.Recording
+	progress Progress
+	folders  int
+	empty    map[string]bool // folders open now that have shown no child yet
+
+	// The file being read.
+	file   *recording.File
+	writer *store.Writer
+	hasher *pieces.Hasher
+}
+
+func (v *importer) BeginDirectory(path string, meta unixfs.Meta) error {
+	v.folders++
+	v.child(path)
+	if v.empty == nil {
+		v.empty = map[string]bool{}
+	}
+	v.empty[path] = true
+	v.noteMeta(path, meta)
+	return v.r.Count(1)
+}
+
+func (v *importer) EndDirectory(path string) error {
+	if v.empty[path] && path != "" {
+		v.r.Note("empty folder " + recording.Quote(path))
+	}
+	delete(v.empty, path)
+	return nil
+}
+
+// child marks path's folder as not empty.
+func (v *importer) child(path string) {
+	dir := ""
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		dir = path[:i]
+	}
+	if path != "" {
+		delete(v.empty, dir)
+	}
+}
+
+func (v *importer) noteMeta(path string, meta unixfs.Meta) {
+	if meta.Mode != 0 {
+		v.r.Note("mode of " + recording.Quote(path))
+	}
+	if !meta.ModTime.IsZero() {
+		v.r.Note("modification time of " + recording.Quote(path))
+	}
+}
+
+func (v *importer) BeginFile(path string, size uint64, meta unixfs.Meta, root cid.Cid) (err error) {
+	v.child(path)
+	v.noteMeta(path, meta)
+	if err := v.r.Count(1); err != nil {
+		return err
+	}
+	if v.writer, err = v.b.store.NewWriter(size); err != nil {
+		return err
+	}
+	v.progress.Item(path, int64(size))
+	v.file = v.r.BeginFile(size)
+	v.hasher = pieces.New(v.ctx, size, nil, false, func(p *pieces.Piece) error {
+		v.progress.Bytes(uint64(len(p.Data)))
+		return v.writer.Add(p.Tree, p.Data)
+	})
+	return nil
+}
+
+func (v *importer) Leaf(l unixfs.Leaf, offset uint64, payload, block []byte) error {
+	if _, err := v.hasher.Write(payload); err != nil {
+		return err
+	}
+	return v.r.Leaf(l, offset)
+}
+
+func (v *importer) Node(c cid.Cid, block []byte) error { return v.r.Node(c, block) }
+
+func (v *importer) EndFile(path string, e unixfs.Entry) error {
+	h, w, f := v.hasher, v.writer, v.file
+	v.hasher = nil
+	if err := h.Close(nil); err != nil {
+		return err
+	}
+	f.Root = e.CID
+	defer v.abandon()
+	_, err := v.r.EndFile(v.ctx, path, f, w)
+	return err
+}
+
+func (v *importer) Symlink(path, target string, meta unixfs.Meta) error {
+	v.child(path)
+	v.noteMeta(path, meta)
+	v.r.Note("symlink " + recording.Quote(path))
+	return v.r.Count(1)
+}
+
+// abandon lets go of a file that was not finished; after EndFile it has nothing to do.
+func (v *importer) abandon() {
+	if v.hasher != nil {
+		_ = v.hasher.Close(context.Canceled)
+		v.hasher = nil
+	}
+	if v.writer != nil {
+		v.writer.Abort()
+		v.writer = nil
+	}
+}

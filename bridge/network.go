@@ -1,0 +1,148 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"sync"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/iroh-ipfs/bridge/bridge/recording"
+	"github.com/iroh-ipfs/bridge/ipfs/exchange"
+	"github.com/iroh-ipfs/bridge/ipfs/host"
+	"github.com/iroh-ipfs/bridge/iroh"
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+)
+
+// Identity tells who this bridge is on both networks. Addresses are empty while it is not online.
+type Identity struct {
+	EndpointID  string   `json:"endpointId" doc:"iroh endpoint id, hex"`
+	IrohAddrs   []string `json:"irohAddrs" doc:"UDP addresses of the iroh endpoint, ip:port"`
+	PeerID      string   `json:"peerId" doc:"libp2p peer id"`
+	Libp2pAddrs []string `json:"libp2pAddrs" doc:"full multiaddrs with /p2p/"`
+}
+
+// Identity returns the ids, and the addresses when online.
+func (b *Bridge) Identity() (Identity, error) {
+	if n := b.online(); n != nil {
+		id := Identity{EndpointID: n.endpoint.ID().String(), IrohAddrs: []string{}, PeerID: n.host.ID().String(), Libp2pAddrs: n.host.Addrs()}
+		for _, a := range n.endpoint.Addr().Direct {
+			id.IrohAddrs = append(id.IrohAddrs, a.String())
+		}
+		return id, nil
+	}
+	k, err := b.irohKey()
+	if err != nil {
+		return Identity{}, fmt.Errorf("bridge: %w", err)
+	}
+	p, err := host.LoadOrCreateKey(b.libp2pKeyPath())
+	if err != nil {
+		return Identity{}, fmt.Errorf("bridge: %w", err)
+	}
+	pid, err := peer.IDFromPrivateKey(p)
+	if err != nil {
+		return Identity{}, fmt.Errorf("bridge: %w", err)
+	}
+	return Identity{EndpointID: k.ID().String(), IrohAddrs: []string{}, PeerID: pid.String(), Libp2pAddrs: []string{}}, nil
+}
+
+func (b *Bridge) libp2pKeyPath() string { return filepath.Join(b.dir, "libp2p.key") }
+
+// connect opens the sockets of both networks.
+func (b *Bridge) connect(ctx context.Context) (_ *network, err error) {
+	n := &network{}
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	secret, err := b.irohKey()
+	if err != nil {
+		return nil, fmt.Errorf("bridge: %w", err)
+	}
+	var announce []netip.AddrPort
+	for _, a := range b.cfg.Iroh.Announce {
+		announce = append(announce, netip.MustParseAddrPort(a)) // Validate has parsed it
+	}
+	n.endpoint, err = iroh.Listen(iroh.Config{
+		SecretKey: secret, Listen: b.cfg.Iroh.Listen, Announce: announce, ALPNs: []string{blobs.ALPN}, Logger: b.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("bridge: iroh endpoint on %s: %w", b.cfg.Iroh.Listen, err)
+	}
+	n.provider = blobs.NewProvider(blobs.ProviderConfig{Store: b.store, Logger: b.log})
+	n.downloader = blobs.NewDownloader(blobs.DownloaderConfig{Store: b.store, Endpoint: n.endpoint, Logger: b.log})
+	n.host, err = host.New(ctx, host.Config{
+		KeyFile: b.libp2pKeyPath(), Listen: b.cfg.Libp2p.Listen, Bootstrap: b.cfg.Libp2p.Bootstrap, Local: b.cfg.Local, Logger: b.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("bridge: libp2p host: %w", err)
+	}
+	n.exchange, err = exchange.New(ctx, exchange.Config{Host: n.host, Blocks: blockSource{b}, Logger: b.log})
+	if err != nil {
+		return nil, fmt.Errorf("bridge: bitswap: %w", err)
+	}
+	return n, nil
+}
+
+func (n *network) close() error {
+	var errs []error
+	if n.exchange != nil {
+		errs = append(errs, n.exchange.Close())
+	}
+	if n.host != nil {
+		errs = append(errs, n.host.Close())
+	}
+	if n.endpoint != nil {
+		errs = append(errs, n.endpoint.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// acceptIroh serves iroh connections until the endpoint closes.
+func (b *Bridge) acceptIroh(ctx context.Context, n *network) {
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	for {
+		conn, err := n.endpoint.Accept(ctx)
+		if err != nil {
+			return // the endpoint is closed
+		}
+		serving.Go(func() {
+			err := n.provider.Serve(ctx, conn)
+			b.log.Debug("iroh connection ended", "endpoint", conn.RemoteID().ShortString(), "err", err)
+		})
+	}
+}
+
+// session opens a Bitswap session that asks the named peers first.
+func (n *network) session(ctx context.Context, b *Bridge, from []string) (*exchange.Session, error) {
+	var peers []peer.ID
+	for _, addr := range from {
+		info, err := peer.AddrInfoFromString(addr)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s is not a multiaddr that ends in /p2p/ID: %w", ErrInvalid, recording.Quote(addr), err)
+		}
+		if err := n.host.Connect(ctx, addr); err != nil {
+			b.log.Warn("peer not reached", "addr", addr, "err", err)
+			continue
+		}
+		peers = append(peers, info.ID)
+	}
+	if len(from) > 0 && len(peers) == 0 && b.cfg.Local {
+		return nil, fmt.Errorf("%w: none of the peers given could be reached; check the addresses and that the peer runs", ErrNotFound)
+	}
+	return n.exchange.Session(ctx, peers), nil
+}
+
+// provide announces a root CID; it is only a hint to the network, so that a failure is logged and no more.
+func (n *network) provide(ctx context.Context, c cid.Cid, log *slog.Logger) {
+	if err := n.host.Provide(ctx, c); err != nil && ctx.Err() == nil {
+		log.Debug("not announced", "cid", c, "err", err)
+	}
+}

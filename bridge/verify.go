@@ -1,0 +1,203 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/iroh-ipfs/bridge/bridge/recording"
+	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/mapping"
+	"github.com/iroh-ipfs/bridge/mapping/layout"
+)
+
+// VerifyRequest says how far verify goes.
+type VerifyRequest struct {
+	Repair bool `json:"repair,omitempty" doc:"rebuild the block index from the links and blobs"`
+}
+
+// Finding is what verify says of one link.
+type Finding struct {
+	CID      string   `json:"cid"`
+	OK       bool     `json:"ok"`
+	Problems []string `json:"problems,omitempty" doc:"what does not hold, with the names of the blobs and blocks"`
+	Repaired bool     `json:"repaired,omitempty" doc:"the block index was rebuilt, and holds now"`
+}
+
+// maxProblems bounds what is said of one link; the rest is only counted.
+const maxProblems = 20
+
+// Verify hashes every blob and every block of every link, as both networks would, and yields a finding for each link.
+// With Repair, a link whose block index does not hold is indexed anew from its layout, if all its bytes are good.
+// The error is ErrVerify if anything remains wrong.
+func (b *Bridge) Verify(ctx context.Context, req VerifyRequest, p Progress, yield func(Finding) error) error {
+	bad := 0
+	for l, err := range b.mapping.Links(ctx) {
+		if err != nil {
+			return err
+		}
+		p.Item(l.CID.String(), int64(l.Size))
+		f, err := b.verifyLink(ctx, l, req.Repair)
+		if err != nil {
+			return err
+		}
+		p.Bytes(l.Size)
+		if !f.OK {
+			bad++
+		}
+		if err := yield(f); err != nil {
+			return err
+		}
+	}
+	if bad > 0 {
+		return fmt.Errorf("%w: %d links are damaged", ErrVerify, bad)
+	}
+	return nil
+}
+
+// verifyLink looks at one link's blobs, layout and index rows. Its error is for what keeps it from looking.
+func (b *Bridge) verifyLink(ctx context.Context, l mapping.Link, repair bool) (Finding, error) {
+	f := Finding{CID: l.CID.String()}
+	c := &checker{b: b, ctx: ctx}
+	if err := c.blob(l.Layout); err != nil {
+		return f, err
+	}
+	if err := c.blob(l.Hash); err != nil {
+		return f, err
+	}
+	if len(c.problems) == 0 {
+		if err := c.layout(l); err != nil {
+			return f, err
+		}
+	}
+	f.Problems, f.OK = c.problems, len(c.problems) == 0
+	if f.OK && c.index > 0 {
+		f.OK = false
+		f.Problems = append(f.Problems, fmt.Sprintf("%d blocks are missing from the index, or wrong in it; run with --repair", c.index))
+		if repair {
+			if err := b.reindex(ctx, l); err != nil {
+				return f, err
+			}
+			f.OK, f.Repaired = true, true
+		}
+	}
+	return f, nil
+}
+
+// checker gathers what is wrong with one link.
+type checker struct {
+	b        *Bridge
+	ctx      context.Context
+	problems []string
+	more     int
+	index    int // blocks whose index row does not hold
+}
+
+func (c *checker) problem(format string, args ...any) {
+	if len(c.problems) == maxProblems {
+		c.more++
+		c.problems[maxProblems-1] = fmt.Sprintf("and %d more", c.more+1)
+		return
+	}
+	c.problems = append(c.problems, fmt.Sprintf(format, args...))
+}
+
+// blob hashes one blob whole.
+func (c *checker) blob(hash bao.Hash) error {
+	err := c.b.store.Verify(c.ctx, hash)
+	if err == nil {
+		return nil
+	}
+	if c.ctx.Err() != nil {
+		return c.ctx.Err()
+	}
+	c.problem("%v", storeError(hash, err))
+	return nil
+}
+
+// layout replays the link's records: each blob and each block is hashed, and each index row compared.
+func (c *checker) layout(l mapping.Link) error {
+	return recording.Replay(c.b.store, l, func(rec layout.Record) error {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
+		switch rec.Kind {
+		case layout.File:
+			return c.blob(rec.Hash)
+		case layout.Leaf, layout.Node:
+			return c.block(rec)
+		}
+		return nil
+	})
+}
+
+// block hashes one block, and looks whether the index gives the same bytes for it. The row it finds may be that of
+// another link: what counts is what it gives.
+func (c *checker) block(rec layout.Record) error {
+	data, _, err := c.b.readBlock(rec.Block)
+	if err == nil {
+		err = checkBlock(rec.CID, data)
+	}
+	if err != nil {
+		c.problem("block %s: %v", rec.CID, err)
+		return nil
+	}
+	row, err := c.b.mapping.Block(c.ctx, rec.CID.Hash())
+	if err != nil && !errors.Is(err, mapping.ErrNotFound) {
+		return err
+	}
+	if err == nil {
+		var got []byte
+		if got, _, err = c.b.readBlock(row); err == nil && string(got) == string(data) {
+			return nil
+		}
+	}
+	c.index++
+	return nil
+}
+
+// reindex writes a link's rows again and puts them in the place of the old ones.
+func (b *Bridge) reindex(ctx context.Context, l mapping.Link) error {
+	tx, err := b.mapping.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Abort()
+	if err := b.references(tx, l); err != nil {
+		return err
+	}
+	if err := recording.Index(ctx, b.store, tx, l); err != nil {
+		return err
+	}
+	return tx.Commit(ctx, l)
+}
+
+// references writes anew which blobs a link needs: its files, and what describes a collection.
+func (b *Bridge) references(tx mapping.Tx, l mapping.Link) error {
+	if err := recording.Replay(b.store, l, func(rec layout.Record) error {
+		if rec.Kind != layout.File {
+			return nil
+		}
+		return tx.Ref(rec.Hash, rec.CID)
+	}); err != nil {
+		return err
+	}
+	if l.Format != mapping.FormatCollection {
+		return nil // the link's own hash is referred to by its commit
+	}
+	seq, err := b.readSmall(l.Hash)
+	if err != nil {
+		return err
+	}
+	hashes, err := blobs.ParseHashSeq(seq)
+	if err != nil {
+		return err
+	}
+	if len(hashes) == 0 {
+		return fmt.Errorf("%w: collection %x is an empty hash sequence", ErrVerify, l.Hash)
+	}
+	return tx.Ref(hashes[0], cid.Undef) // the names
+}
