@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+
+	"github.com/iroh-ipfs/bridge/integration/peer"
+)
+
+// figures are the comparisons of the report, in its order.
+func (b *bench) figures() []figure {
+	folder := int64(b.o.files) * smallFile
+	return []figure{
+		{
+			name: "add in place: processor time", what: cpu, limit: 1.5, bytes: b.o.size, bridge: addInPlace, reference: hashTwice,
+			commands: "`bridge add --in-place FILE` : `b3sum --num-threads 1 FILE` + `openssl dgst -sha256 FILE`",
+		},
+		{
+			name: "add in place: wall time", what: wall, limit: 1.0 / 3, bytes: b.o.size, bridge: addInPlace, reference: addToBoth,
+			commands: "`bridge add --in-place FILE` : `ipfs add FILE` + `irohpeer import FILE`",
+		},
+		{
+			name: "serve a file to Rust", what: wall, limit: 1, bytes: b.o.size,
+			bridge:    func(ctx context.Context, t *turn) (sample, error) { return bridgeToRust(ctx, t, t.big, t.o.size) },
+			reference: func(ctx context.Context, t *turn) (sample, error) { return rustToRust(ctx, t, t.big) },
+			commands:  "`irohpeer fetch` from the bridge : from `irohpeer serve`",
+		},
+		{
+			name: "fetch a file from Rust", what: wall, limit: 1, bytes: b.o.size,
+			bridge:    func(ctx context.Context, t *turn) (sample, error) { return rustToBridge(ctx, t, t.big, t.o.size) },
+			reference: func(ctx context.Context, t *turn) (sample, error) { return rustToRust(ctx, t, t.big) },
+			commands:  "`bridge expose` : `irohpeer fetch`, both from `irohpeer serve`",
+		},
+		{
+			name: "serve a file to Kubo", what: wall, limit: 1, bytes: b.o.size,
+			bridge: func(ctx context.Context, t *turn) (sample, error) {
+				return bridgeToKubo(ctx, t, t.big, t.o.size, "get")
+			},
+			reference: func(ctx context.Context, t *turn) (sample, error) { return kuboToKubo(ctx, t, t.big, "get") },
+			commands:  "`ipfs get` from the bridge : from another Kubo",
+		},
+		{
+			name: "fetch a file from Kubo", what: wall, limit: 1, bytes: b.o.size,
+			bridge:    func(ctx context.Context, t *turn) (sample, error) { return kuboToBridge(ctx, t, t.big, t.o.size) },
+			reference: func(ctx context.Context, t *turn) (sample, error) { return kuboToKubo(ctx, t, t.big, "pin") },
+			commands:  "`bridge import` : `ipfs pin add`, both from a Kubo",
+		},
+		{
+			name: "serve a folder to Rust", what: wall, limit: 1, bytes: folder,
+			bridge:    func(ctx context.Context, t *turn) (sample, error) { return bridgeToRust(ctx, t, t.folder, folder) },
+			reference: func(ctx context.Context, t *turn) (sample, error) { return rustToRust(ctx, t, t.folder) },
+			commands:  "`irohpeer fetch` from the bridge : from `irohpeer serve`",
+		},
+		{
+			name: "fetch a folder from Rust", what: wall, limit: 1, bytes: folder,
+			bridge:    func(ctx context.Context, t *turn) (sample, error) { return rustToBridge(ctx, t, t.folder, folder) },
+			reference: func(ctx context.Context, t *turn) (sample, error) { return rustToRust(ctx, t, t.folder) },
+			commands:  "`bridge expose` : `irohpeer fetch`, both from `irohpeer serve`",
+		},
+		{
+			name: "serve a folder to Kubo", what: wall, limit: 1, bytes: folder,
+			bridge: func(ctx context.Context, t *turn) (sample, error) {
+				return bridgeToKubo(ctx, t, t.folder, folder, "pin")
+			},
+			reference: func(ctx context.Context, t *turn) (sample, error) { return kuboToKubo(ctx, t, t.folder, "pin") },
+			commands:  "`ipfs pin add` from the bridge : from another Kubo",
+		},
+		{
+			name: "fetch a folder from Kubo", what: wall, limit: 1, bytes: folder,
+			bridge:    func(ctx context.Context, t *turn) (sample, error) { return kuboToBridge(ctx, t, t.folder, folder) },
+			reference: func(ctx context.Context, t *turn) (sample, error) { return kuboToKubo(ctx, t, t.folder, "pin") },
+			commands:  "`bridge import` : `ipfs pin add`, both from a Kubo",
+		},
+	}
+}
+
+// addInPlace is one process without a daemon.
+func addInPlace(ctx context.Context, t *turn) (sample, error) {
+	data := filepath.Join(t.dir, "bridge")
+	var s sample
+	var err error
+	s.wall, err = timed(func() error {
+		r := t.bridge.Run(ctx, data, "add", "--in-place", t.big)
+		s.cpu, s.rss = r.Usage.CPU, r.Usage.PeakRSS
+		if r.Status != 0 {
+			return &peer.StatusError{Args: []string{"add"}, Result: r}
+		}
+		return nil
+	})
+	if err == nil {
+		s.disk, err = peer.DiskUse(data)
+	}
+	return s, err
+}
+
+// hashTwice is the least that adding can cost: each hash once over the file, by the fastest common tools.
+func hashTwice(ctx context.Context, t *turn) (sample, error) {
+	var s sample
+	var err error
+	s.wall, err = timed(func() error {
+		for _, c := range []peer.Command{
+			{Path: t.b3sum, Args: []string{"--num-threads", "1", t.big}},
+			{Path: "openssl", Args: []string{"dgst", "-sha256", t.big}},
+		} {
+			_, u, err := peer.Output(ctx, c)
+			if err != nil {
+				return err
+			}
+			s.cpu += u.CPU
+		}
+		return nil
+	})
+	return s, err
+}
+
+// addToBoth adds the file to a Kubo and to an iroh store, as one had to without the bridge.
+func addToBoth(ctx context.Context, t *turn) (sample, error) {
+	k, err := t.cache.NewKubo(ctx, peer.KuboConfig{Repo: filepath.Join(t.dir, "kubo"), Profiles: []string{"unixfs-v1-2025"}})
+	if err != nil {
+		return sample{}, err
+	}
+	var s sample
+	s.wall, err = timed(func() error {
+		if _, err := k.Run(ctx, "add", "-Q", "--progress=false", t.big); err != nil {
+			return err
+		}
+		_, err := t.rust.Import(ctx, filepath.Join(t.dir, "rust"), t.big)
+		return err
+	})
+	return s, err
+}
+
+// bridgeToRust lets a Rust node fetch what the bridge holds as a copy.
+func bridgeToRust(ctx context.Context, t *turn, path string, content int64) (sample, error) {
+	d, err := t.daemon(ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	c, err := d.Do(ctx, "add", path)
+	if err != nil {
+		return sample{}, err
+	}
+	s, err := t.fetch(ctx, c.Ticket)
+	if err != nil {
+		return s, err
+	}
+	return ended(d, s, content)
+}
+
+func rustToRust(ctx context.Context, t *turn, path string) (sample, error) {
+	n, err := t.serve(ctx, path)
+	if err != nil {
+		return sample{}, err
+	}
+	return t.fetch(ctx, n.Items[0].Ticket)
+}
+
+// fetch is the Rust peer's fetch into a store on disk.
+func (t *turn) fetch(ctx context.Context, ticket string) (sample, error) {
+	var s sample
+	var err error
+	s.wall, err = timed(func() error {
+		_, err := t.rust.Fetch(ctx, filepath.Join(t.dir, "fetched"), ticket, "none")
+		return err
+	})
+	return s, err
+}
+
+func rustToBridge(ctx context.Context, t *turn, path string, content int64) (sample, error) {
+	n, err := t.serve(ctx, path)
+	if err != nil {
+		return sample{}, err
+	}
+	d, err := t.daemon(ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	var s sample
+	s.wall, err = timed(func() error {
+		_, err := d.Do(ctx, "expose", n.Items[0].Ticket)
+		return err
+	})
+	if err != nil {
+		return s, err
+	}
+	return ended(d, s, content)
+}
+
+func bridgeToKubo(ctx context.Context, t *turn, path string, content int64, how string) (sample, error) {
+	d, err := t.daemon(ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	c, err := d.Do(ctx, "add", path)
+	if err != nil {
+		return sample{}, err
+	}
+	s, err := t.kuboFetch(ctx, d.Addr("tcp"), c.CID, how)
+	if err != nil {
+		return s, err
+	}
+	return ended(d, s, content)
+}
+
+func kuboToKubo(ctx context.Context, t *turn, path, how string) (sample, error) {
+	source, root, err := t.kuboWith(ctx, path)
+	if err != nil {
+		return sample{}, err
+	}
+	return t.kuboFetch(ctx, source.Addrs[0], root, how)
+}
+
+// kuboWith starts a Kubo that holds a path.
+func (t *turn) kuboWith(ctx context.Context, path string) (*peer.KuboNode, string, error) {
+	k, err := t.kubo(ctx, "source")
+	if err != nil {
+		return nil, "", err
+	}
+	root, err := k.Line(ctx, "add", "-Q", "-r", "--progress=false", path)
+	return k, root, err
+}
+
+// kuboFetch fetches a root into an empty Kubo from the peer at addr.
+func (t *turn) kuboFetch(ctx context.Context, addr, root, how string) (sample, error) {
+	k, err := t.kubo(ctx, "client")
+	if err != nil {
+		return sample{}, err
+	}
+	if err := k.Connect(ctx, addr); err != nil {
+		return sample{}, err
+	}
+	args := []string{"pin", "add", "--progress=false", root}
+	if how == "get" {
+		args = []string{"get", "--progress=false", "-o", filepath.Join(t.dir, "out"), root}
+	}
+	var s sample
+	s.wall, err = timed(func() error {
+		_, err := k.Run(ctx, args...)
+		return err
+	})
+	return s, err
+}
+
+func kuboToBridge(ctx context.Context, t *turn, path string, content int64) (sample, error) {
+	source, root, err := t.kuboWith(ctx, path)
+	if err != nil {
+		return sample{}, err
+	}
+	d, err := t.daemon(ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	var s sample
+	s.wall, err = timed(func() error {
+		_, err := d.Do(ctx, "import", root, "--from", source.Addrs[0])
+		return err
+	})
+	if err != nil {
+		return s, err
+	}
+	return ended(d, s, content)
+}

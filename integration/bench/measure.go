@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/iroh-ipfs/bridge/integration/peer"
+)
+
+// sample is what one turn took. Memory and disk are those of the bridge and zero in the turns of others.
+type sample struct {
+	wall time.Duration
+	cpu  time.Duration
+	rss  int64 // peak resident memory, bytes
+	disk int64 // allocated beyond the content's own bytes
+}
+
+// measured is which number of a sample a figure is about.
+type measured func(sample) time.Duration
+
+func wall(s sample) time.Duration { return s.wall }
+func cpu(s sample) time.Duration  { return s.cpu }
+
+// figure is one comparison.
+type figure struct {
+	name      string
+	what      measured
+	limit     float64 // of ratio bridge : reference
+	bytes     int64   // of the content that the disk figure is about
+	bridge    func(ctx context.Context, t *turn) (sample, error)
+	reference func(ctx context.Context, t *turn) (sample, error)
+	commands  string // for the report
+}
+
+// result is a figure's outcome.
+type result struct {
+	figure
+	ours, theirs []sample
+}
+
+// bench holds the peers and inputs.
+type bench struct {
+	o      options
+	dir    string
+	cache  peer.Cache
+	bridge peer.Bridge
+	rust   peer.RustPeer
+	b3sum  string
+	big    string // file of o.size bytes
+	folder string // o.files files of 4 KiB
+}
+
+// turn is one measurement's own folder and the processes that it started.
+type turn struct {
+	*bench
+	dir   string
+	procs []*peer.Process
+}
+
+const smallFile = 4 << 10
+
+func prepare(ctx context.Context, o options, dir string) (*bench, error) {
+	b := &bench{o: o, dir: dir, big: filepath.Join(dir, "big"), folder: filepath.Join(dir, "folder")}
+	var err error
+	if b.bridge, err = peer.BuildBridge(ctx, dir); err != nil {
+		return nil, err
+	}
+	b.bridge.Env = []string{"BRIDGE_LOCAL=1"}
+	if b.rust, err = b.cache.RustPeer(ctx); err != nil {
+		return nil, err
+	}
+	if b.b3sum, err = b.cache.Path(ctx, peer.B3sum); err != nil {
+		return nil, err
+	}
+	if _, err = b.cache.Path(ctx, peer.Kubo); err != nil {
+		return nil, err
+	}
+	if err := fill(b.big, o.size, 1); err != nil {
+		return nil, err
+	}
+	for i := range o.files {
+		name := filepath.Join(b.folder, fmt.Sprintf("%02d", i%100), fmt.Sprintf("file-%05d", i))
+		if err := fill(name, smallFile, uint64(i+2)); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// fill writes random bytes.
+func fill(path string, size int64, seed uint64) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var key [32]byte
+	key[0], key[1], key[2], key[3] = byte(seed), byte(seed>>8), byte(seed>>16), byte(seed>>24)
+	w := bufio.NewWriterSize(f, 1<<20)
+	if _, err := io.CopyN(w, rand.NewChaCha8(key), size); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// measure lets the two sides of a figure take turns.
+func (b *bench) measure(ctx context.Context, f figure) (result, error) {
+	r := result{figure: f}
+	for round := range b.o.rounds {
+		sides := []func() error{
+			func() error { return b.turn(ctx, f.bridge, &r.ours) },
+			func() error { return b.turn(ctx, f.reference, &r.theirs) },
+		}
+		if round%2 == 1 {
+			slices.Reverse(sides)
+		}
+		for _, side := range sides {
+			if err := side(); err != nil {
+				return r, err
+			}
+		}
+		fmt.Fprintf(os.Stderr, "%s, round %d: %.2f s and %.2f s\n", f.name, round+1,
+			f.what(r.ours[round]).Seconds(), f.what(r.theirs[round]).Seconds())
+	}
+	return r, nil
+}
+
+// turn runs one side once, in a folder of its own, and ends what it started.
+func (b *bench) turn(ctx context.Context, side func(context.Context, *turn) (sample, error), into *[]sample) error {
+	dir, err := os.MkdirTemp(b.dir, "turn-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	t := &turn{bench: b, dir: dir}
+	s, err := side(ctx, t)
+	for _, p := range t.procs {
+		p.Kill()
+	}
+	if err != nil {
+		return err
+	}
+	*into = append(*into, s)
+	// What one turn wrote must not be written back during the next one.
+	return exec.CommandContext(ctx, "sync").Run()
+}
+
+// timed runs a function and returns how long it took.
+func timed(f func() error) (time.Duration, error) {
+	start := time.Now()
+	err := f()
+	return time.Since(start), err
+}
+
+// daemon starts a bridge in the turn's folder.
+func (t *turn) daemon(ctx context.Context) (*peer.Daemon, error) {
+	d, err := t.bridge.Daemon(ctx, filepath.Join(t.dir, "bridge"))
+	if err == nil {
+		t.procs = append(t.procs, d.Process)
+	}
+	return d, err
+}
+
+// kubo starts a Kubo in the turn's folder.
+func (t *turn) kubo(ctx context.Context, name string) (*peer.KuboNode, error) {
+	k, err := t.cache.StartKubo(ctx, peer.KuboConfig{
+		Repo: filepath.Join(t.dir, name), Profiles: []string{"unixfs-v1-2025"},
+	})
+	if err == nil {
+		t.procs = append(t.procs, k.Process)
+	}
+	return k, err
+}
+
+// serve starts a Rust node that serves a path from a store in the turn's folder, referenced in place.
+func (t *turn) serve(ctx context.Context, path string) (*peer.RustNode, error) {
+	n, err := t.rust.Serve(ctx, filepath.Join(t.dir, "served"), "--reference", path)
+	if err == nil {
+		t.procs = append(t.procs, n.Process)
+	}
+	return n, err
+}
+
+// ended stops a daemon and adds what it used to a sample. content is how many bytes its folder holds for their own
+// sake: what lies there beyond them is overhead.
+func ended(d *peer.Daemon, s sample, content int64) (sample, error) {
+	if err := d.Stop(); err != nil {
+		return s, err
+	}
+	u := d.Usage()
+	s.cpu, s.rss = u.CPU, u.PeakRSS
+	used, err := peer.DiskUse(d.Data)
+	s.disk = used - content
+	return s, err
+}

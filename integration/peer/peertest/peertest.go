@@ -1,0 +1,105 @@
+// Package peertest gives tests the real peers of package peer: built when needed, started in temporary folders, and
+// gone when the test ends.
+//
+// Where cargo is missing, a test that needs a Rust peer is skipped, and its name goes to the file that the environment
+// variable BRIDGE_LEFT_OUT names, so that `make test` can say loudly what it left out. With CI set it fails instead.
+package peertest
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/iroh-ipfs/bridge/integration/peer"
+)
+
+// Need returns the program file of a peer, built when it is missing.
+func Need(t testing.TB, kind peer.Kind) string {
+	t.Helper()
+	bin, err := peer.Cache{}.Path(context.Background(), kind)
+	if errors.Is(err, peer.ErrNoCargo) && os.Getenv("CI") == "" {
+		leftOut(t)
+		t.Skipf("LEFT OUT: %s: %v", kind, err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+func leftOut(t testing.TB) {
+	name := os.Getenv("BRIDGE_LEFT_OUT")
+	if name == "" {
+		return
+	}
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(t.Name() + "\n"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Rust returns the Rust peer.
+func Rust(t testing.TB) peer.RustPeer {
+	t.Helper()
+	return peer.RustPeer{Bin: Need(t, peer.Rust)}
+}
+
+// Sendme returns sendme.
+func Sendme(t testing.TB) peer.SendmePeer {
+	t.Helper()
+	return peer.SendmePeer{Bin: Need(t, peer.Sendme)}
+}
+
+// Kubo starts a Kubo with an empty repository in a temporary folder, unless cfg names one.
+func Kubo(t testing.TB, cfg peer.KuboConfig) *peer.KuboNode {
+	t.Helper()
+	Need(t, peer.Kubo)
+	if cfg.Repo == "" {
+		cfg.Repo = filepath.Join(t.TempDir(), "kubo")
+	}
+	k, err := peer.Cache{}.StartKubo(Context(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Keep(t, k.Process)
+	return k
+}
+
+// Serve starts a Rust node that serves paths from memory.
+func Serve(t testing.TB, r peer.RustPeer, paths ...string) *peer.RustNode {
+	t.Helper()
+	node, err := r.Serve(Context(t), "mem", paths...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Keep(t, node.Process)
+	return node
+}
+
+// Keep stops a process when the test ends, and shows its output when the test failed.
+func Keep(t testing.TB, p *peer.Process) {
+	t.Cleanup(func() {
+		p.Stop()
+		if t.Failed() {
+			t.Logf("last output of %d:\n%s", p.Pid(), p.Log())
+		}
+	})
+}
+
+// patience is how long a test may wait for any one thing a peer does.
+const patience = 5 * time.Minute
+
+// Context is a context that outlives the test's own cleanup functions, so that peers can be stopped in order, and ends
+// with the test's deadline.
+func Context(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
