@@ -129,9 +129,11 @@ func Open(dir string, cfg config.Config, log *slog.Logger) (_ *Bridge, err error
 	if b.store, err = store.Open(filepath.Join(dir, "blobs"), store.Config{Logger: log}); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
-	if b.mapping, err = pebble.Open(filepath.Join(dir, "mapping"), pebble.Config{Logger: log}); err != nil {
+	index, err := pebble.Open(filepath.Join(dir, "mapping"), pebble.Config{Logger: log})
+	if err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
+	b.mapping = index
 	b.running.Go(b.purgeLoop)
 	b.wakePurge() // what an earlier process left
 	return b, nil
@@ -151,14 +153,7 @@ func (b *Bridge) Close() error {
 	}
 	b.onlineMu.Unlock()
 	b.running.Wait()
-	if b.mapping != nil && b.purgeDue.Load() {
-		// A command without a daemon ends sooner than the purge begins.
-		ctx, cancel := context.WithTimeout(context.Background(), lastPurge)
-		if err := b.purge(ctx); err != nil && ctx.Err() == nil {
-			errs = append(errs, err)
-		}
-		cancel()
-	}
+	b.settle()
 	if b.mapping != nil {
 		errs = append(errs, b.mapping.Close())
 	}
@@ -169,6 +164,22 @@ func (b *Bridge) Close() error {
 		errs = append(errs, b.lock.Unlock())
 	}
 	return errors.Join(errs...)
+}
+
+// settle waits a moment for operations whose callers were cut off, and purges what is due: a command without a daemon
+// ends sooner than the purge begins by itself. What is not done in time goes on at the next start.
+func (b *Bridge) settle() {
+	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+	defer cancel()
+	if b.mapping == nil || b.ops.Acquire(ctx, allOps) != nil {
+		return
+	}
+	defer b.ops.Release(allOps)
+	if b.purgeDue.Load() {
+		if err := b.sweep(ctx); err != nil && ctx.Err() == nil {
+			b.log.Error("purge", "err", err)
+		}
+	}
 }
 
 // Online starts the two nodes and begins to serve. It may be called again; the first call counts.

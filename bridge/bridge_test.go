@@ -488,3 +488,49 @@ func TestRemoveFreesTheDiskAtClose(t *testing.T) {
 		t.Errorf("%+v, %v", st, err)
 	}
 }
+
+// TestImportFindsProviders: without a peer to ask, an import finds who announced the root on the DHT.
+func TestImportFindsProviders(t *testing.T) {
+	withDHT := func(peer string) *Bridge {
+		b := open(t, t.TempDir(), func(c *config.Config) { c.Libp2p.Bootstrap = []string{peer} })
+		if err := b.Online(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	addr := func(b *Bridge) string {
+		id, err := b.Identity()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id.Libp2pAddrs[0]
+	}
+	hub := withDHT("/ip4/127.0.0.1/tcp/1/p2p/12D3KooWAqBFRxoR51trSy6GzfbpqkhN5kJ441FTbAoZg7umRcCS")
+	a, c := withDHT(addr(hub)), withDHT(addr(hub))
+	content := add(t, a, AddRequest{Path: sample(t)})
+	got, err := c.Import(timeout(t), ImportRequest{Path: content.CID}, Silent{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Hash != content.Hash {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestDataFolderThatCannotBeOpened is an error that says where, and lets go of everything.
+func TestDataFolderThatCannotBeOpened(t *testing.T) {
+	for _, part := range []string{"blobs", "mapping"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, part), []byte("no folder"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg := config.Default()
+		if _, err := Open(dir, cfg, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%s: %v", part, err)
+		}
+		if err := os.Remove(filepath.Join(dir, part)); err != nil {
+			t.Fatal(err)
+		}
+		open(t, dir) // the lock was let go
+	}
+}

@@ -78,7 +78,7 @@ func (b *Bridge) connect(ctx context.Context) (_ *network, err error) {
 	n.provider = blobs.NewProvider(blobs.ProviderConfig{Store: b.store, Logger: b.log})
 	n.downloader = blobs.NewDownloader(blobs.DownloaderConfig{Store: b.store, Endpoint: n.endpoint, Logger: b.log})
 	n.host, err = host.New(ctx, host.Config{
-		KeyFile: b.libp2pKeyPath(), Listen: b.cfg.Libp2p.Listen, Bootstrap: b.cfg.Libp2p.Bootstrap, Local: b.cfg.Local, Logger: b.log,
+		KeyFile: b.libp2pKeyPath(), Listen: b.cfg.Libp2p.Listen, Bootstrap: b.cfg.Libp2p.Bootstrap, Local: b.cfg.Local, Roots: b.roots, Logger: b.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bridge: libp2p host: %w", err)
@@ -88,6 +88,28 @@ func (b *Bridge) connect(ctx context.Context) (_ *network, err error) {
 		return nil, fmt.Errorf("bridge: bitswap: %w", err)
 	}
 	return n, nil
+}
+
+// roots lists what is announced again and again: the root of every link.
+func (b *Bridge) roots(ctx context.Context) (<-chan cid.Cid, error) {
+	out := make(chan cid.Cid)
+	b.running.Go(func() {
+		defer close(out)
+		for l, err := range b.mapping.Links(ctx) {
+			if err != nil {
+				b.log.Error("listing what is to be announced", "err", err)
+				return
+			}
+			select {
+			case out <- l.CID:
+			case <-ctx.Done():
+				return
+			case <-b.life.Done():
+				return
+			}
+		}
+	})
+	return out, nil
 }
 
 func (n *network) close() error {

@@ -67,8 +67,8 @@ func (b *Bridge) purgeLoop() {
 	}
 }
 
-// lastPurge is how long closing may take for a purge; what is left goes on at the next start.
-const lastPurge = 2 * time.Second
+// settleTime is how long closing may take for operations and the purge.
+const settleTime = 2 * time.Second
 
 // allOps is all of the semaphore that operations take one of.
 const allOps = 1 << 30
@@ -81,6 +81,11 @@ func (b *Bridge) purge(ctx context.Context) error {
 		return nil
 	}
 	defer b.ops.Release(allOps)
+	return b.sweep(ctx)
+}
+
+// sweep is the purge itself. The caller holds all of ops.
+func (b *Bridge) sweep(ctx context.Context) error {
 	b.purgeDue.Store(false)
 	err := b.mapping.Purge(ctx, func(hash [32]byte) error {
 		if err := b.store.Delete(hash); err != nil && !errors.Is(err, store.ErrNotFound) {
