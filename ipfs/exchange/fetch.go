@@ -42,12 +42,52 @@ func (s *Session) schedule() {
 	s.start(batch)
 }
 
-// start fetches wants in a goroutine. The caller holds the lock.
+// start fetches wants in goroutines. The caller holds the lock.
 func (s *Session) start(batch []*want) {
+	var first []*want
 	for _, w := range batch {
 		w.started = true
+		if w.again {
+			s.work.Go(func() { s.fetchAgain(w) })
+		} else {
+			first = append(first, w)
+		}
 	}
-	s.work.Go(func() { s.fetchAll(batch) })
+	if len(first) > 0 {
+		s.work.Go(func() { s.fetchAll(first) })
+	}
+}
+
+// fetchAgain fetches a block that was fetched not long ago, in a session of
+// boxo's own (see recent). A peer that is just about to note that it has sent the
+// block takes a new want for the old one, and forgets it; so a want that is not
+// answered is taken back, and made anew.
+func (s *Session) fetchAgain(w *want) {
+	for patience := wantAgain; s.ctx.Err() == nil && !s.fetchOnce(w, patience); patience = min(2*patience, maxWantAgain) {
+		select { // boxo takes the want back in the background
+		case <-time.After(wantPause):
+		case <-s.ctx.Done():
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail(w, s.ctx.Err())
+	s.schedule()
+}
+
+// fetchOnce fetches a want for some time, and tells whether it arrived.
+func (s *Session) fetchOnce(w *want, patience time.Duration) (arrived bool) {
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
+	defer cancel()
+	arrivals, err := s.x.bs.GetBlocks(ctx, []cid.Cid{w.c})
+	if err != nil {
+		return false
+	}
+	for b := range arrivals {
+		s.arrived(w, b.RawData())
+		arrived = true
+	}
+	return arrived
 }
 
 // fetchAll fetches wants until all are there or the session ends.
@@ -81,7 +121,7 @@ func (s *Session) askOnceMore(w *want) (stop func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ctx, stop := context.WithCancel(s.ctx)
-	if s.closed {
+	if s.closed || w.again { // fetchAgain does it by itself
 		return stop
 	}
 	s.work.Go(func() {
@@ -136,6 +176,7 @@ func (s *Session) arrived(w *want, data []byte) {
 	if err == nil {
 		w.data = data
 	}
+	s.recent.add(w.c, data, !errors.Is(err, ErrRefused))
 	if s.finish(w, err) && err == nil {
 		s.held += len(data)
 		s.oldest = append(s.oldest, w)

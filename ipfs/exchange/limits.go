@@ -13,12 +13,16 @@ const (
 	maxWants = 256
 	// maxHeld is how many bytes a session holds that nobody has taken, and aims
 	// to have on their way. A peer that sends larger blocks than before cannot
-	// make it hold more: what would be is dropped, and fetched again when it is
-	// asked for.
+	// make it hold more than that and the block that is waited for: what would be
+	// is dropped, and fetched again when it is asked for.
 	maxHeld = 32 << 20
 	// maxReady is how many blocks a session holds that nobody has taken, besides
 	// maxHeld: small blocks cost more than their bytes.
 	maxReady = 1024
+	// maxRecent is how many bytes a session remembers of blocks that were taken,
+	// and maxRecentCIDs of how many it remembers the CID.
+	maxRecent     = 8 << 20
+	maxRecentCIDs = 4096
 	// maxQueue is how many CIDs wait to be fetched in advance. Those beyond are
 	// fetched when they are asked for. A node of 2 MiB has up to 40,000 links.
 	maxQueue = 1 << 16
@@ -32,6 +36,12 @@ const (
 	defaultStall = time.Minute
 	// askAgain is after what silence a session asks for a block once more.
 	askAgain = 5 * time.Second
+	// wantAgain is how long a second want for a block is left to be answered at
+	// first, and maxWantAgain in the end: a block of 2 MiB takes a while on a slow
+	// line. wantPause is between two of them.
+	wantAgain    = 3 * time.Second
+	maxWantAgain = time.Minute
+	wantPause    = 200 * time.Millisecond
 	// sweepEvery is how often the server's books are searched for peers that have
 	// gone; twice that later nothing is left of one.
 	sweepEvery = 4 * time.Second

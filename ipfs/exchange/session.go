@@ -33,6 +33,7 @@ type Session struct {
 	flying int              // wants that are being fetched in advance
 	size   int              // what the next block is expected to have
 	last   time.Time        // when something arrived
+	recent recent           // what has arrived
 }
 
 // want is a block that is to be fetched, is being fetched, or has arrived.
@@ -42,6 +43,7 @@ type want struct {
 	advance bool          // it was started before anybody asked for it
 	waiting int           // how many ask for it
 	done    chan struct{} // closed when data or err is set
+	again   bool          // the block was fetched not long ago
 	isDone  bool
 	data    []byte
 	err     error
@@ -158,10 +160,12 @@ func (s *Session) ask(c cid.Cid) (*want, error) {
 	}
 	w := s.wants[c.KeyString()]
 	if w == nil {
-		w = &want{c: c, done: make(chan struct{})}
-		s.wants[c.KeyString()] = w
+		w = s.newWant(c)
 	}
 	w.waiting++
+	if w.isDone {
+		return w, nil // remembered
+	}
 	if !w.started {
 		if s.held >= maxHeld {
 			s.evict(maxHeld / 2) // nobody asks for what was fetched in advance
@@ -169,6 +173,21 @@ func (s *Session) ask(c cid.Cid) (*want, error) {
 		s.start([]*want{w})
 	}
 	return w, nil
+}
+
+// newWant makes the want for a CID. It is done when the block is remembered. The
+// caller holds the lock.
+func (s *Session) newWant(c cid.Cid) *want {
+	w := &want{c: c, done: make(chan struct{})}
+	data, has, known := s.recent.get(c)
+	if has {
+		w.data, w.isDone, w.started = data, true, true
+		close(w.done)
+		return w
+	}
+	w.again = known
+	s.wants[c.KeyString()] = w
+	return w
 }
 
 // wait waits until the want is done, ctx ends, or nothing arrived for a while.
@@ -259,9 +278,10 @@ func (s *Session) Prefetch(cids []cid.Cid) {
 		if s.wants[c.KeyString()] != nil {
 			continue
 		}
-		w := &want{c: c, done: make(chan struct{})}
-		s.wants[c.KeyString()] = w
-		s.queue = append(s.queue, w)
+		if _, has, _ := s.recent.get(c); has {
+			continue
+		}
+		s.queue = append(s.queue, s.newWant(c))
 	}
 	s.schedule()
 }
