@@ -79,7 +79,7 @@ func addInPlace(ctx context.Context, t *turn) (sample, error) {
 	data := filepath.Join(t.dir, "bridge")
 	var s sample
 	var err error
-	s.wall, err = timed(func() error {
+	s.wall, err = timed(ctx, func() error {
 		r := t.bridge.Run(ctx, data, "add", "--in-place", t.big)
 		s.cpu, s.rss = r.Usage.CPU, r.Usage.PeakRSS
 		if r.Status != 0 {
@@ -97,7 +97,7 @@ func addInPlace(ctx context.Context, t *turn) (sample, error) {
 func hashTwice(ctx context.Context, t *turn) (sample, error) {
 	var s sample
 	var err error
-	s.wall, err = timed(func() error {
+	s.wall, err = timed(ctx, func() error {
 		for _, c := range []peer.Command{
 			{Path: t.b3sum, Args: []string{"--num-threads", "1", t.big}},
 			{Path: "openssl", Args: []string{"dgst", "-sha256", t.big}},
@@ -120,7 +120,7 @@ func addToBoth(ctx context.Context, t *turn) (sample, error) {
 		return sample{}, err
 	}
 	var s sample
-	s.wall, err = timed(func() error {
+	s.wall, err = timed(ctx, func() error {
 		if _, err := k.Run(ctx, "add", "-Q", "--progress=false", t.big); err != nil {
 			return err
 		}
@@ -159,7 +159,7 @@ func rustToRust(ctx context.Context, t *turn, path string) (sample, error) {
 func (t *turn) fetch(ctx context.Context, ticket string) (sample, error) {
 	var s sample
 	var err error
-	s.wall, err = timed(func() error {
+	s.wall, err = timed(ctx, func() error {
 		_, err := t.rust.Fetch(ctx, filepath.Join(t.dir, "fetched"), ticket, "none")
 		return err
 	})
@@ -176,7 +176,7 @@ func rustToBridge(ctx context.Context, t *turn, path string, content int64) (sam
 		return sample{}, err
 	}
 	var s sample
-	s.wall, err = timed(func() error {
+	s.wall, err = timed(ctx, func() error {
 		_, err := d.Do(ctx, "expose", n.Items[0].Ticket)
 		return err
 	})
@@ -234,7 +234,7 @@ func (t *turn) kuboFetch(ctx context.Context, addr, root, how string) (sample, e
 		args = []string{"get", "--progress=false", "-o", filepath.Join(t.dir, "out"), root}
 	}
 	var s sample
-	s.wall, err = timed(func() error {
+	s.wall, err = timed(ctx, func() error {
 		_, err := k.Run(ctx, args...)
 		return err
 	})
@@ -251,7 +251,7 @@ func kuboToBridge(ctx context.Context, t *turn, path string, content int64) (sam
 		return sample{}, err
 	}
 	var s sample
-	s.wall, err = timed(func() error {
+	s.wall, err = timed(ctx, func() error {
 		_, err := d.Do(ctx, "import", root, "--from", source.Addrs[0])
 		return err
 	})

@@ -5,7 +5,8 @@
 //
 // Every figure is a ratio within one run on one machine: the bridge and what it is compared with take turns, round
 // after round, each round in the other order, and the medians are divided. All peers are real programs with empty
-// stores on 127.0.0.1; inputs are random bytes, read once before so that they are in the page cache for everybody.
+// stores on 127.0.0.1; inputs are random bytes, read once before so that they are in the page cache for everybody; what
+// preparing a turn wrote is on disk before the clock starts.
 // Wall time is that of the client's whole command; processor time and peak memory are what the kernel accounts to the
 // bridge's processes. It needs about ten times -size of disk in DIR and ends with status 1 when a limit is missed.
 package main

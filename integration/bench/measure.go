@@ -155,12 +155,18 @@ func (b *bench) turn(ctx context.Context, side func(context.Context, *turn) (sam
 		return err
 	}
 	*into = append(*into, s)
-	// What one turn wrote must not be written back during the next one.
-	return exec.CommandContext(ctx, "sync").Run()
+	return settle(ctx)
 }
 
-// timed runs a function and returns how long it took.
-func timed(f func() error) (time.Duration, error) {
+// settle writes back what is not yet on disk, so that no preparation and no earlier turn is paid for by what is timed
+// next.
+func settle(ctx context.Context) error { return exec.CommandContext(ctx, "sync").Run() }
+
+// timed runs a function and returns how long it took, once everything before it is on disk.
+func timed(ctx context.Context, f func() error) (time.Duration, error) {
+	if err := settle(ctx); err != nil {
+		return 0, err
+	}
 	start := time.Now()
 	err := f()
 	return time.Since(start), err
