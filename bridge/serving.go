@@ -131,7 +131,7 @@ type localDAG struct{ b *Bridge }
 
 // Block returns a verified block.
 func (l localDAG) Block(ctx context.Context, c cid.Cid) ([]byte, error) {
-	blk, err := blockSource{l.b}.find(ctx, c)
+	blk, err := blockSource(l).find(ctx, c)
 	if err != nil {
 		return nil, err
 	}

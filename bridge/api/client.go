@@ -45,10 +45,11 @@ func Dial(ctx context.Context, dataDir string) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{base: a.URL, token: token, http: &http.Client{Transport: &http.Transport{DisableCompression: true}}}
-	if _, err := c.do(ctx, "GET", "/livez", nil); err != nil {
+	resp, err := c.do(ctx, "GET", "/livez", nil)
+	if err != nil {
 		return nil, ErrNoDaemon // a daemon that was killed leaves its address behind
 	}
-	return c, nil
+	return c, resp.Body.Close()
 }
 
 var _ Service = (*Client)(nil)

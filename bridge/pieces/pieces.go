@@ -192,7 +192,7 @@ func (h *Hasher) hash(p *Piece) {
 	if h.profile == nil {
 		return
 	}
-	chunk := int(h.profile.ChunkSize)
+	chunk := h.profile.ChunkSize
 	for off := 0; off < len(p.Data); off += chunk {
 		leaf, err := h.profile.Leaf(p.Data[off:min(off+chunk, len(p.Data))])
 		if err != nil {

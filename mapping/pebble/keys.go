@@ -1,7 +1,6 @@
 package pebble
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -102,6 +101,3 @@ func body(k []byte) []byte { return k[min(2, len(k)):split(k)] }
 func cidBody(c cid.Cid) []byte {
 	return mapping.Canonical(c).Bytes()[1:] // without the version, 1
 }
-
-// samePrefix tells whether k has the prefix p.
-func samePrefix(k, p []byte) bool { return bytes.Equal(k[:split(k)], p) }
