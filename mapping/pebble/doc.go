@@ -46,8 +46,12 @@
 // # Failure
 //
 // Blocks and log records carry checksums, which are verified when they are
-// read. When the log cannot be written (a full or failing disk) the store
-// refuses all further work with [ErrFailed] until it is closed and opened again;
-// nothing that was acknowledged is lost by that. What cannot be read any more is
-// rebuilt from the layouts of the links, see [Rebuild].
+// read: what does not hold is [ErrDamaged]. When the log cannot be written (a
+// full or failing disk) the store refuses all further work with [ErrFailed]
+// until it is closed and opened again; nothing that was acknowledged is lost by
+// that. A manifest that cannot be written for want of space is written when
+// there is some; meanwhile writes fail with ErrFailed. A disk that refuses the
+// manifest for another reason ends the process, with a line in the log. What
+// cannot be read any more is rebuilt from the layouts of the links, see
+// [Rebuild].
 package pebble

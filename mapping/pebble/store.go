@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"syscall"
 
 	lsm "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -20,6 +21,10 @@ import (
 // says so, the store was closed and opened again.
 var ErrFailed = errors.New("mapping/pebble: the disk failed")
 
+// ErrDamaged says that what is in the folder is not, or no longer, a store that
+// can be read. [Rebuild] mends it.
+var ErrDamaged = errors.New("mapping/pebble: damaged")
+
 // version is the format of the keys and values in the folder.
 const version = 1
 
@@ -29,6 +34,10 @@ type Config struct {
 	Logger *slog.Logger
 	// CacheSize is the memory for blocks and filters, in bytes. 0 is 12 MiB.
 	CacheSize int64
+	// Existing says that there must be a store in the folder: Open fails with
+	// ErrDamaged if there is none. Without it Open makes one, also where the
+	// files by which the engine knows its own were lost.
+	Existing bool
 	// FS is the file system. Nil is the disk.
 	FS vfs.FS
 
@@ -61,7 +70,8 @@ type Store struct {
 var _ mapping.Store = (*Store)(nil)
 
 // Open opens the store in a folder, which it makes if need be. One process at a
-// time can have it open.
+// time can have it open. The error is ErrDamaged if the reason lies in the
+// folder, and not in the disk, the lock or a version of the future.
 func Open(dir string, cfg Config) (*Store, error) {
 	s, err := open(dir, cfg)
 	if err != nil {
@@ -87,15 +97,19 @@ func open(dir string, cfg Config) (_ *Store, err error) {
 		cfg.FS = vfs.Default
 	}
 	if s.lock, err = acquire(cfg.FS, dir); err != nil {
+		if errors.Is(err, syscall.ENOTDIR) {
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 		return nil, err
 	}
 	o := options(cfg, s.health)
 	o.Lock = s.lock
-	if s.db, err = lsm.Open(dir, o); err != nil {
+	o.ErrorIfNotExists = cfg.Existing
+	if s.db, err = engine(dir, o); err != nil {
 		return nil, err
 	}
 	if err := s.load(); err != nil {
-		return nil, errors.Join(err, s.db.Close())
+		return nil, errors.Join(damaged(err), s.db.Close())
 	}
 	s.closing, s.cancel = context.WithCancel(context.Background())
 	return s, nil
@@ -216,7 +230,7 @@ func (s *Store) do(what string, fn func() error) (err error) {
 	defer s.gate.leave()
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("mapping/pebble: %s: %w", what, err)
+			err = fmt.Errorf("mapping/pebble: %s: %w", what, damaged(err))
 		}
 	}()
 	defer s.health.recover(&err)
