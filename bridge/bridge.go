@@ -63,6 +63,8 @@ var (
 	ErrPartial = errors.New("some items failed")
 	// ErrBusy: another process uses the data folder.
 	ErrBusy = errors.New("the data folder is in use")
+	// ErrDamaged: the mapping database cannot be opened or read. [Rebuild] mends it.
+	ErrDamaged = errors.New("the mapping database is damaged or missing; stop the daemon, if one runs, and run `bridge verify --repair`")
 )
 
 // Bridge is an open data folder and, once [Bridge.Online] was called, the two nodes over it. Its methods may be called
@@ -72,15 +74,17 @@ type Bridge struct {
 	cfg config.Config
 	log *slog.Logger
 
-	lock    *flock.Flock
-	store   *store.Store
-	mapping mapping.Store
+	lock     *flock.Flock
+	store    *store.Store
+	mapping  mapping.Store
+	register *recording.Register
 
 	// ops is held once by every operation that brings blobs in, and wholly by the purge, which therefore never sees a
 	// blob that is between its arrival and its reference.
 	ops       *semaphore.Weighted
 	purgeWake chan struct{}
 	purgeDue  atomic.Bool // something was left to purge since the last one
+	audited   atomic.Bool // every link that the register has is in the mapping
 	running   sync.WaitGroup
 	stop      context.CancelFunc
 	life      context.Context
@@ -99,8 +103,30 @@ type network struct {
 }
 
 // Open opens a data folder, creating it if need be. No socket is opened. The folder is locked: ErrBusy if another
-// process has it.
-func Open(dir string, cfg config.Config, log *slog.Logger) (_ *Bridge, err error) {
+// process has it. ErrDamaged if the mapping database cannot be opened, or is gone.
+func Open(dir string, cfg config.Config, log *slog.Logger) (*Bridge, error) {
+	b, err := prepare(dir, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	known, err := recording.Registered(b.store)
+	if err == nil {
+		err = b.openMapping(known)
+	}
+	if err == nil && !known {
+		err = b.register.Complete(b.life)
+	}
+	if err != nil {
+		b.Close()
+		return nil, fmt.Errorf("bridge: %w", err)
+	}
+	b.running.Go(b.purgeLoop)
+	b.wakePurge() // what an earlier process left
+	return b, nil
+}
+
+// prepare locks a data folder, creating it if need be, and opens the blobs in it.
+func prepare(dir string, cfg config.Config, log *slog.Logger) (_ *Bridge, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -129,14 +155,25 @@ func Open(dir string, cfg config.Config, log *slog.Logger) (_ *Bridge, err error
 	if b.store, err = store.Open(filepath.Join(dir, "blobs"), store.Config{Logger: log}); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
-	index, err := pebble.Open(filepath.Join(dir, "mapping"), pebble.Config{Logger: log})
-	if err != nil {
-		return nil, fmt.Errorf("bridge: %w", err)
-	}
-	b.mapping = index
-	b.running.Go(b.purgeLoop)
-	b.wakePurge() // what an earlier process left
 	return b, nil
+}
+
+// openMapping opens the mapping database, which must be there if there ever was one.
+func (b *Bridge) openMapping(existing bool) error {
+	index, err := pebble.Open(b.mappingDir(), pebble.Config{Logger: b.log, Existing: existing})
+	if err != nil {
+		return mappingError(err)
+	}
+	b.mapping, b.register = index, recording.NewRegister(b.store, index)
+	return nil
+}
+
+// mappingError marks what the mapping database says of damage.
+func mappingError(err error) error {
+	if errors.Is(err, pebble.ErrDamaged) && !errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
 }
 
 // Dir returns the data folder's absolute path.
@@ -210,7 +247,7 @@ func (b *Bridge) record(ctx context.Context, profile *unixfs.Profile) (r *record
 	if err := b.ops.Acquire(ctx, 1); err != nil {
 		return nil, nil, err
 	}
-	r, err = recording.Begin(ctx, b.store, b.mapping, profile)
+	r, err = recording.Begin(ctx, b.register, profile)
 	if err != nil {
 		b.ops.Release(1)
 		return nil, nil, err

@@ -111,7 +111,8 @@ func parseTarget(text string) (target, error) {
 
 // find resolves a target to the link that carries it and the file or folder within it. For something inside a linked
 // folder the link returned is one made up for it: Layout is zero.
-func (b *Bridge) find(ctx context.Context, t target) (mapping.Link, error) {
+func (b *Bridge) find(ctx context.Context, t target) (l mapping.Link, err error) {
+	defer func() { err = mappingError(err) }()
 	if t.cid.Defined() {
 		return b.findCID(ctx, t.cid)
 	}
@@ -220,7 +221,7 @@ func (b *Bridge) Map(ctx context.Context, text string) (Mapped, error) {
 func (b *Bridge) List(ctx context.Context, yield func(Content) bool) error {
 	for l, err := range b.mapping.Links(ctx) {
 		if err != nil {
-			return err
+			return mappingError(err)
 		}
 		if !yield(b.describe(l)) {
 			return nil

@@ -19,6 +19,9 @@ func (b *Bridge) Remove(ctx context.Context, text string) (Mapped, error) {
 		return Mapped{}, err
 	}
 	l, err := b.find(ctx, t)
+	if errors.Is(err, ErrNotFound) && t.ticket == nil {
+		return b.forgetLost(ctx, t)
+	}
 	if err != nil {
 		return Mapped{}, err
 	}
@@ -29,7 +32,7 @@ func (b *Bridge) Remove(ctx context.Context, text string) (Mapped, error) {
 	if err != nil {
 		return Mapped{}, err
 	}
-	if err := b.mapping.Delete(ctx, l.CID); err != nil {
+	if err := b.register.Delete(ctx, l.CID); err != nil {
 		if errors.Is(err, mapping.ErrNotFound) {
 			return Mapped{}, fmt.Errorf("%w: %s", ErrNotFound, l.CID)
 		}
@@ -47,7 +50,8 @@ func (b *Bridge) wakePurge() {
 	}
 }
 
-// purgeLoop deletes what nothing refers to any more, after a start and after each removal.
+// purgeLoop deletes what nothing refers to any more, after a start and after each removal. At the start it looks whether
+// all links are there.
 func (b *Bridge) purgeLoop() {
 	const settle = 200 * time.Millisecond // so that removing many things is one pass
 	for {
@@ -61,10 +65,31 @@ func (b *Bridge) purgeLoop() {
 			return
 		case <-time.After(settle):
 		}
-		if err := b.purge(b.life); err != nil && b.life.Err() == nil {
-			b.log.Error("purge", "err", err)
+		if err := errors.Join(b.look(b.life), b.purge(b.life)); err != nil && b.life.Err() == nil {
+			b.log.Error("purge", "err", mappingError(err))
 		}
 	}
+}
+
+// look does the audit unless it was done. Operations wait only if there is something to mend.
+func (b *Bridge) look(ctx context.Context) error {
+	if b.audited.Load() {
+		return nil
+	}
+	gone, err := b.missing(ctx)
+	if err != nil {
+		return err
+	}
+	if len(gone) == 0 {
+		b.audited.Store(true)
+		return nil
+	}
+	if !b.ops.TryAcquire(allOps) {
+		b.purgeLater()
+		return nil
+	}
+	defer b.ops.Release(allOps)
+	return b.audit(ctx)
 }
 
 // settleTime is how long closing may take for operations and the purge.
@@ -84,19 +109,37 @@ func (b *Bridge) purge(ctx context.Context) error {
 	return b.sweep(ctx)
 }
 
-// sweep is the purge itself. The caller holds all of ops.
+// errUnaudited ends a purge that is about to delete something before all links were found to be there.
+var errUnaudited = errors.New("the links have not been looked through yet")
+
+// sweep is the purge itself. The caller holds all of ops. Nothing is deleted while a link is missing: its blobs would
+// be among what nothing refers to.
 func (b *Bridge) sweep(ctx context.Context) error {
 	b.purgeDue.Store(false)
-	err := b.mapping.Purge(ctx, func(hash [32]byte) error {
-		if err := b.store.Delete(hash); err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
+	err := b.mapping.Purge(ctx, b.orphan)
+	if errors.Is(err, errUnaudited) {
+		if err = b.audit(ctx); err == nil && b.audited.Load() {
+			err = b.mapping.Purge(ctx, b.orphan)
 		}
-		return nil
-	})
+	}
 	if err != nil {
 		b.purgeDue.Store(true)
 	}
 	return err
+}
+
+// orphan deletes a blob that nothing refers to any more.
+func (b *Bridge) orphan(hash [32]byte) error {
+	if !b.audited.Load() {
+		return errUnaudited
+	}
+	if err := b.register.Drop(hash); err != nil {
+		return err
+	}
+	if err := b.store.Delete(hash); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 // purgeLater wakes the purge again when operations may have ended.

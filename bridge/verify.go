@@ -6,17 +6,19 @@ import (
 	"fmt"
 
 	"github.com/ipfs/go-cid"
+	mh "github.com/multiformats/go-multihash"
 
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/mapping"
 	"github.com/iroh-ipfs/bridge/mapping/layout"
 )
 
 // VerifyRequest says how far verify goes.
 type VerifyRequest struct {
-	Repair bool `json:"repair,omitempty" doc:"rebuild the block index from the links and blobs"`
+	Repair bool `json:"repair,omitempty" doc:"rebuild the block index from the links and blobs, and bring back links that were lost"`
 }
 
 // Finding is what verify says of one link.
@@ -25,16 +27,43 @@ type Finding struct {
 	OK       bool     `json:"ok"`
 	Problems []string `json:"problems,omitempty" doc:"what does not hold, with the names of the blobs and blocks"`
 	Repaired bool     `json:"repaired,omitempty" doc:"the block index was rebuilt, and holds now"`
+	Restored bool     `json:"restored,omitempty" doc:"the mapping database had lost the link, and it is back"`
 }
 
 // maxProblems bounds what is said of one link; the rest is only counted.
 const maxProblems = 20
 
 // Verify hashes every blob and every block of every link, as both networks would, and yields a finding for each link.
-// With Repair, a link whose block index does not hold is indexed anew from its layout, if all its bytes are good.
-// The error is ErrVerify if anything remains wrong.
+// With Repair, a link whose block index does not hold is indexed anew from its layout, and a link that the mapping has
+// lost is linked anew, if all its bytes are good. The error is ErrVerify if anything remains wrong, and ErrDamaged as
+// well if the mapping database cannot be read: that takes [Rebuild].
 func (b *Bridge) Verify(ctx context.Context, req VerifyRequest, p Progress, yield func(Finding) error) error {
 	bad := 0
+	count := func(f Finding) error {
+		if !f.OK {
+			bad++
+		}
+		return yield(f)
+	}
+	err := b.verifyLinks(ctx, req, p, count)
+	if err == nil && req.Repair {
+		err = b.relinkAll(ctx, p, count)
+	} else if err == nil {
+		err = b.lost(ctx, count)
+	}
+	if err = mappingError(err); errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("%w: %w", ErrVerify, err)
+	}
+	if err != nil {
+		return err
+	}
+	if bad > 0 {
+		return fmt.Errorf("%w: %d links are damaged", ErrVerify, bad)
+	}
+	return nil
+}
+
+func (b *Bridge) verifyLinks(ctx context.Context, req VerifyRequest, p Progress, yield func(Finding) error) error {
 	for l, err := range b.mapping.Links(ctx) {
 		if err != nil {
 			return err
@@ -45,15 +74,9 @@ func (b *Bridge) Verify(ctx context.Context, req VerifyRequest, p Progress, yiel
 			return err
 		}
 		p.Bytes(l.Size)
-		if !f.OK {
-			bad++
-		}
 		if err := yield(f); err != nil {
 			return err
 		}
-	}
-	if bad > 0 {
-		return fmt.Errorf("%w: %d links are damaged", ErrVerify, bad)
 	}
 	return nil
 }
@@ -65,13 +88,8 @@ func (b *Bridge) verifyLink(ctx context.Context, l mapping.Link, repair bool) (F
 	if err := c.blob(l.Layout); err != nil {
 		return f, err
 	}
-	if err := c.blob(l.Hash); err != nil {
+	if err := c.content(l); err != nil {
 		return f, err
-	}
-	if len(c.problems) == 0 {
-		if err := c.layout(l); err != nil {
-			return f, err
-		}
 	}
 	f.Problems, f.OK = c.problems, len(c.problems) == 0
 	if f.OK && c.index > 0 {
@@ -94,6 +112,10 @@ type checker struct {
 	problems []string
 	more     int
 	index    int // blocks whose index row does not hold
+
+	unindexed bool         // there are no index rows yet
+	unread    bool         // that blobs are there is enough
+	root      mh.Multihash // the link's, until it is found
 }
 
 func (c *checker) problem(format string, args ...any) {
@@ -107,6 +129,13 @@ func (c *checker) problem(format string, args ...any) {
 
 // blob hashes one blob whole.
 func (c *checker) blob(hash bao.Hash) error {
+	if c.unread {
+		st, err := c.b.store.Status(hash)
+		if err == nil && st.State != store.Complete {
+			c.problem("blob %s is %s", hash, st.State)
+		}
+		return err
+	}
 	err := c.b.store.Verify(c.ctx, hash)
 	if err == nil {
 		return nil
@@ -118,31 +147,103 @@ func (c *checker) blob(hash bao.Hash) error {
 	return nil
 }
 
+// content looks at all that a link's layout names: the link's own blob, the files, the blocks. That a layout is whole
+// was looked at before.
+func (c *checker) content(l mapping.Link) error {
+	if err := c.blob(l.Hash); err != nil || len(c.problems) > 0 {
+		return err
+	}
+	if err := c.children(l); err != nil || len(c.problems) > 0 {
+		return err
+	}
+	if err := c.layout(l); err != nil {
+		return err
+	}
+	if c.root != nil && !mapping.IsIdentity(c.root) {
+		c.problem("the root block %s is not in the layout", l.CID)
+	}
+	return nil
+}
+
+// children looks whether the blobs of a hash sequence are there. Those of files are hashed with the layout.
+func (c *checker) children(l mapping.Link) error {
+	if l.Format == mapping.FormatBlob {
+		return nil
+	}
+	seq, err := c.b.readSmall(l.Hash)
+	var hashes []bao.Hash
+	if err == nil {
+		hashes, err = blobs.ParseHashSeq(seq)
+	}
+	if err != nil {
+		c.problem("hash sequence %x: %v", l.Hash, err)
+		return nil
+	}
+	for i, h := range hashes {
+		if i == 0 && l.Format == mapping.FormatCollection {
+			if err := c.blob(h); err != nil { // the names
+				return err
+			}
+			continue
+		}
+		st, err := c.b.store.Status(h)
+		if err != nil {
+			return err
+		}
+		if st.State != store.Complete {
+			c.problem("blob %s of the hash sequence is %s", bao.Hash(h), st.State)
+		}
+	}
+	return nil
+}
+
 // layout replays the link's records: each blob and each block is hashed, and each index row compared.
 func (c *checker) layout(l mapping.Link) error {
+	c.root = l.CID.Hash()
 	return recording.Replay(c.b.store, l, func(rec layout.Record) error {
 		if err := c.ctx.Err(); err != nil {
 			return err
 		}
 		switch rec.Kind {
 		case layout.File:
-			return c.blob(rec.Hash)
+			return c.file(rec)
 		case layout.Leaf, layout.Node:
+			if string(rec.Block.Multihash) == string(c.root) {
+				c.root = nil
+			}
 			return c.block(rec)
 		}
 		return nil
 	})
 }
 
+// file hashes a file's blob, and looks whether it is as long as the layout has it.
+func (c *checker) file(rec layout.Record) error {
+	if err := c.blob(rec.Hash); err != nil {
+		return err
+	}
+	st, err := c.b.store.Status(rec.Hash)
+	if err == nil && st.State == store.Complete && st.Size != rec.Size {
+		c.problem("blob %s has %d bytes, and the layout says %d", bao.Hash(rec.Hash), st.Size, rec.Size)
+	}
+	return err
+}
+
 // block hashes one block, and looks whether the index gives the same bytes for it. The row it finds may be that of
 // another link: what counts is what it gives.
 func (c *checker) block(rec layout.Record) error {
+	if c.unread {
+		return nil
+	}
 	data, _, err := c.b.readBlock(rec.Block)
 	if err == nil {
 		err = checkBlock(rec.CID, data)
 	}
 	if err != nil {
 		c.problem("block %s: %v", rec.CID, err)
+		return nil
+	}
+	if c.unindexed {
 		return nil
 	}
 	row, err := c.b.mapping.Block(c.ctx, rec.CID.Hash())

@@ -103,6 +103,7 @@ var problems = []struct {
 	name   string
 	status int
 }{
+	{bridge.ErrDamaged, "mapping-damaged", http.StatusInternalServerError}, // may be an ErrVerify as well
 	{bridge.ErrNotFound, "not-found", http.StatusNotFound},
 	{bridge.ErrInvalid, "invalid-request", http.StatusUnprocessableEntity},
 	{bridge.ErrVerify, "verification-failed", http.StatusBadGateway},

@@ -31,12 +31,13 @@ var ErrInvalid = errors.New("invalid request")
 // A Recording is one link in the making. Leaves between [Recording.BeginFile] and [Recording.EndFile] are ranges of that
 // file's blob. It is for one goroutine.
 type Recording struct {
-	store   *store.Store
-	profile *unixfs.Profile // nil for an import, whose shape is not ours
-	tx      mapping.Tx
-	spool   *store.Spool
-	layout  *layout.Writer
-	done    bool
+	store    *store.Store
+	register *Register
+	profile  *unixfs.Profile // nil for an import, whose shape is not ours
+	tx       mapping.Tx
+	spool    *store.Spool
+	layout   *layout.Writer
+	done     bool
 
 	files []namedBlob
 
@@ -53,16 +54,16 @@ type namedBlob struct {
 }
 
 // Begin begins a link. profile is how its files are laid out; nil for an import, whose blocks are given.
-func Begin(ctx context.Context, s *store.Store, m mapping.Store, profile *unixfs.Profile) (*Recording, error) {
-	tx, err := m.Begin(ctx)
+func Begin(ctx context.Context, g *Register, profile *unixfs.Profile) (*Recording, error) {
+	tx, err := g.mapping.Begin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	spool, err := s.NewSpool()
+	spool, err := g.store.NewSpool()
 	if err != nil {
 		return nil, errors.Join(err, tx.Abort())
 	}
-	return &Recording{store: s, profile: profile, tx: tx, spool: spool, layout: layout.NewWriter(spool)}, nil
+	return &Recording{store: g.store, register: g, profile: profile, tx: tx, spool: spool, layout: layout.NewWriter(spool)}, nil
 }
 
 // End lets go of everything that was not committed, and tells whether it was. It is deferred.
@@ -267,10 +268,7 @@ func (r *Recording) CommitAs(ctx context.Context, root cid.Cid, hash bao.Hash, f
 	if err := Index(ctx, r.store, r.tx, l); err != nil {
 		return mapping.Link{}, err
 	}
-	if err := r.store.Sync(ctx); err != nil {
-		return mapping.Link{}, err
-	}
-	if err := r.tx.Commit(ctx, l); err != nil {
+	if err := r.register.commit(ctx, r.tx, l); err != nil {
 		return mapping.Link{}, err
 	}
 	r.done = true

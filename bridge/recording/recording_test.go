@@ -64,7 +64,7 @@ func begin(t *testing.T, s *store.Store, m mapping.Store) *Recording {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Begin(t.Context(), s, m, &p)
+	r, err := Begin(t.Context(), NewRegister(s, m), &p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -167,39 +167,6 @@ func (a *app) listCommand() *cobra.Command {
 	}
 }
 
-func (a *app) verifyCommand() *cobra.Command {
-	var req bridge.VerifyRequest
-	c := &cobra.Command{
-		Use: "verify", Short: "Hash every blob and block, and compare the index", Args: arguments(0, "no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.with(c.Context(), offline, func(s api.Service, _ bool) error {
-				p := a.progress()
-				defer p.end()
-				enc := json.NewEncoder(a.stdout)
-				return s.Verify(c.Context(), req, p, func(f bridge.Finding) error {
-					if a.json {
-						return enc.Encode(f)
-					}
-					state := "ok"
-					switch {
-					case f.Repaired:
-						state = "repaired"
-					case !f.OK:
-						state = "damaged"
-					}
-					_, err := fmt.Fprintf(a.stdout, "%-8s  %s\n", state, f.CID)
-					for _, problem := range f.Problems {
-						fmt.Fprintf(a.stdout, "          %s\n", printable(problem))
-					}
-					return err
-				})
-			})
-		},
-	}
-	c.Flags().BoolVar(&req.Repair, "repair", false, "rebuild the block index from the links and blobs")
-	return c
-}
-
 func (a *app) idCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "id", Short: "Show who this bridge is on both networks", Args: arguments(0, "no arguments"),

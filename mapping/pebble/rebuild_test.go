@@ -244,15 +244,19 @@ func TestOtherVersion(t *testing.T) {
 
 // damages are ways in which a store's folder may be found.
 var damages = map[string]func(t *testing.T, dir string){
-	"no folder":         func(t *testing.T, dir string) { remove(t, dir) },
-	"an empty folder":   func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "*")) },
-	"a file":            func(t *testing.T, dir string) { remove(t, dir); write(t, dir, []byte("?")) },
-	"no manifest":       func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "MANIFEST-*")) },
-	"no marker":         func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "marker.manifest*")) },
-	"no tables":         func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "*.sst")) },
-	"empty manifest":    func(t *testing.T, dir string) { each(t, dir, "MANIFEST-*", func([]byte) []byte { return nil }) },
-	"manifest of zeros": func(t *testing.T, dir string) { each(t, dir, "MANIFEST-*", func(b []byte) []byte { clear(b); return b }) },
-	"half a manifest":   func(t *testing.T, dir string) { each(t, dir, "MANIFEST-*", func(b []byte) []byte { return b[:len(b)/3] }) },
+	"no folder":       func(t *testing.T, dir string) { remove(t, dir) },
+	"an empty folder": func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "*")) },
+	"a file":          func(t *testing.T, dir string) { remove(t, dir); write(t, dir, []byte("?")) },
+	"no manifest":     func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "MANIFEST-*")) },
+	"no marker":       func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "marker.manifest*")) },
+	"no tables":       func(t *testing.T, dir string) { remove(t, filepath.Join(dir, "*.sst")) },
+	"empty manifest":  func(t *testing.T, dir string) { each(t, dir, "MANIFEST-*", func([]byte) []byte { return nil }) },
+	"manifest of zeros": func(t *testing.T, dir string) {
+		each(t, dir, "MANIFEST-*", func(b []byte) []byte { clear(b); return b })
+	},
+	"half a manifest": func(t *testing.T, dir string) {
+		each(t, dir, "MANIFEST-*", func(b []byte) []byte { return b[:len(b)/3] })
+	},
 	"other options": func(t *testing.T, dir string) {
 		each(t, dir, "OPTIONS-*", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("bridge.mapping"), []byte("someone.else")) })
 	},

@@ -108,7 +108,7 @@ func open(dir string, cfg Config) (_ *Store, err error) {
 	if s.db, err = engine(dir, o); err != nil {
 		return nil, err
 	}
-	if err := s.load(); err != nil {
+	if err := s.load(cfg.Existing); err != nil {
 		return nil, errors.Join(damaged(err), s.db.Close())
 	}
 	s.closing, s.cancel = context.WithCancel(context.Background())
@@ -147,10 +147,14 @@ func options(cfg Config, log *health) *lsm.Options {
 }
 
 // load reads the version, the next seq, and the seqs that are not live.
-func (s *Store) load() error {
+func (s *Store) load(existing bool) error {
 	v, err := s.meta("version")
 	if err != nil {
 		return err
+	}
+	if v == nil && existing {
+		// The engine takes a file of its own that breaks off for one that a crash cut short.
+		return fmt.Errorf("%w: what was written first is not there", errDamaged)
 	}
 	if v == nil {
 		if err := s.db.Set(metaKey("version"), []byte{version}, lsm.Sync); err != nil {
