@@ -32,7 +32,7 @@ type Content struct {
 // Mapped is what map answers: one content's names.
 type Mapped struct {
 	CID    string   `json:"cid"`
-	Hash   string   `json:"hash"`
+	Hash   string   `json:"hash" doc:"BLAKE3 hash; empty for a folder inside other content, which has none before it is imported by itself"`
 	Format string   `json:"format" enum:"blob,collection,hashseq"`
 	Size   uint64   `json:"size" doc:"file bytes"`
 	CIDs   []string `json:"cids" doc:"every CID known for this content"`
@@ -56,10 +56,19 @@ func (Silent) Item(string, int64) {}
 func (Silent) Bytes(uint64) {}
 
 func (b *Bridge) describe(l mapping.Link) Content {
-	return Content{
-		CID: l.CID.String(), Hash: bao.Hash(l.Hash).String(), Format: string(l.Format),
-		Size: l.Size, Blocks: l.Blocks, Ticket: b.ticketFor(l.Hash, l.Format), Notes: l.Notes,
+	c := Content{CID: l.CID.String(), Hash: hashText(l.Hash), Format: string(l.Format), Size: l.Size, Blocks: l.Blocks, Notes: l.Notes}
+	if c.Hash != "" {
+		c.Ticket = b.ticketFor(l.Hash, l.Format)
 	}
+	return c
+}
+
+// hashText writes a link's hash; a part of a link may have none.
+func hashText(h bao.Hash) string {
+	if h == (bao.Hash{}) {
+		return ""
+	}
+	return h.String()
 }
 
 // ticketFor names the content at this endpoint. Without a running endpoint it carries the id alone.
@@ -109,8 +118,8 @@ func parseTarget(text string) (target, error) {
 	return t, nil
 }
 
-// find resolves a target to the link that carries it and the file or folder within it. For something inside a linked
-// folder the link returned is one made up for it: Layout is zero.
+// find resolves a target to its link. For a file or folder inside a linked folder the link returned is one made up for
+// it: Layout is zero, and Hash too for a folder.
 func (b *Bridge) find(ctx context.Context, t target) (l mapping.Link, err error) {
 	defer func() { err = mappingError(err) }()
 	if t.cid.Defined() {
@@ -152,7 +161,7 @@ func (b *Bridge) findCID(ctx context.Context, c cid.Cid) (mapping.Link, error) {
 			return mapping.Link{CID: c, Hash: h, Format: mapping.FormatBlob, Size: st.Size, Blocks: 1}, nil
 		}
 	}
-	return l, fmt.Errorf("%w: %s is not linked here; bring it in with `bridge import %s`", ErrNotFound, c, c)
+	return b.within(ctx, c)
 }
 
 func (b *Bridge) fileLink(ctx context.Context, r mapping.Ref) (mapping.Link, error) {
@@ -195,11 +204,15 @@ func (b *Bridge) Map(ctx context.Context, text string) (Mapped, error) {
 	if err != nil {
 		return Mapped{}, err
 	}
+	m := Mapped{CID: l.CID.String(), Hash: hashText(l.Hash), Format: string(l.Format), Size: l.Size}
+	if m.Hash == "" {
+		m.CIDs = []string{m.CID}
+		return m, nil
+	}
 	refs, err := b.mapping.Refs(ctx, l.Hash)
 	if err != nil {
 		return Mapped{}, err
 	}
-	m := Mapped{CID: l.CID.String(), Hash: bao.Hash(l.Hash).String(), Format: string(l.Format), Size: l.Size}
 	seen := map[cid.Cid]bool{}
 	add := func(c cid.Cid) {
 		if c.Defined() && !seen[c] {

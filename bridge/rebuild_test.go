@@ -277,7 +277,7 @@ func TestRebuildKilled(t *testing.T) {
 	}
 	whole := l.dir
 	var before, after, span int
-	for round := range 25 {
+	for round := range 16 {
 		l.dir = filepath.Join(t.TempDir(), "data")
 		if err := os.CopyFS(l.dir, os.DirFS(whole)); err != nil {
 			t.Fatal(err)

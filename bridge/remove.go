@@ -19,14 +19,15 @@ func (b *Bridge) Remove(ctx context.Context, text string) (Mapped, error) {
 		return Mapped{}, err
 	}
 	l, err := b.find(ctx, t)
-	if errors.Is(err, ErrNotFound) && t.ticket == nil {
-		return b.forgetLost(ctx, t)
+	if errors.Is(err, ErrNotFound) || err == nil && l.Layout == [32]byte{} {
+		m, lost := b.forgetLost(ctx, t)
+		if err == nil && errors.Is(lost, ErrNotFound) {
+			return m, fmt.Errorf("%w: %s is part of other content; remove that", ErrInvalid, recording.Shorten(text))
+		}
+		return m, lost
 	}
 	if err != nil {
 		return Mapped{}, err
-	}
-	if l.Layout == [32]byte{} {
-		return Mapped{}, fmt.Errorf("%w: %s is part of other content; remove that", ErrInvalid, recording.Shorten(text))
 	}
 	m, err := b.Map(ctx, l.CID.String())
 	if err != nil {

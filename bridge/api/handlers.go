@@ -207,7 +207,9 @@ func (w *lateWriter) finish() error {
 	w.started = true
 	c := w.reading.Describe()
 	w.hctx.SetHeader("X-Ipfs-Roots", c.CID)
-	w.hctx.SetHeader("X-Blake3", c.Hash)
+	if c.Hash != "" { // a folder inside other content has none
+		w.hctx.SetHeader("X-Blake3", c.Hash)
+	}
 	w.hctx.SetHeader("X-Bridge-Format", c.Format)
 	w.hctx.SetHeader("Etag", strconv.Quote(c.CID))
 	w.hctx.SetHeader("Content-Disposition", fmt.Sprintf("attachment; filename=%q", c.CID))

@@ -142,6 +142,9 @@ func (a *app) printMapped(m bridge.Mapped, err error) error {
 	if a.json {
 		return json.NewEncoder(a.stdout).Encode(m)
 	}
+	if m.Hash == "" {
+		m.Hash = "none of its own; `bridge import " + m.CID + "` gives it one"
+	}
 	_, err = fmt.Fprintf(a.stdout, "hash    %s\nformat  %s\nsize    %d bytes\nCIDs    %s\n", m.Hash, m.Format, m.Size, strings.Join(m.CIDs, "\n        "))
 	return err
 }

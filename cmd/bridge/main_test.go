@@ -89,6 +89,67 @@ func TestDamageAndInterruption(t *testing.T) {
 	}
 }
 
+// TestMappingDatabaseIsGone: every command says what to do, with the status that belongs to it, and doing it helps.
+func TestMappingDatabaseIsGone(t *testing.T) {
+	dir := t.TempDir()
+	data, file := filepath.Join(dir, "data"), filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("content"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := call(t, data, "--json", "add", file)
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	var c bridge.Content
+	if err := json.Unmarshal([]byte(out), &c); err != nil {
+		t.Fatal(err)
+	}
+	names, err := filepath.Glob(filepath.Join(data, "mapping", "MANIFEST-*"))
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	if err := os.Remove(names[0]); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		args []string
+		want int
+	}{
+		{[]string{"ls"}, 1},
+		{[]string{"add", file}, 1},
+		{[]string{"get", c.CID}, 1},
+		{[]string{"daemon", "--iroh-listen", "127.0.0.1:0", "--libp2p-listen", "/ip4/127.0.0.1/tcp/0", "--api", "127.0.0.1:0"}, 1},
+		{[]string{"verify"}, 4},
+	} {
+		code, out, errs := call(t, data, tc.args...)
+		if code != tc.want || out != "" || !strings.Contains(errs, "bridge verify --repair") || !strings.Contains(errs, filepath.Join(data, "mapping")) {
+			t.Errorf("%v: exit status %d, want %d; stdout %q, stderr %q", tc.args, code, tc.want, out, errs)
+		}
+	}
+	code, out, errs = call(t, data, "--json", "verify", "--repair")
+	var f bridge.Finding
+	if err := json.Unmarshal([]byte(out), &f); code != 0 || err != nil || f.CID != c.CID || !f.Restored {
+		t.Errorf("exit status %d, stdout %q, stderr %q", code, out, errs)
+	}
+	aside := filepath.Join(data, "mapping.damaged.1")
+	if _, err := os.Stat(aside); err != nil || !strings.Contains(errs, aside) || !strings.Contains(errs, "1 links came back") {
+		t.Errorf("%v; stderr %q", err, errs)
+	}
+	if code, out, errs := call(t, data, "get", "-o", "-", c.CID); code != 0 || out != "content" {
+		t.Errorf("exit status %d, stdout %q, stderr %q", code, out, errs)
+	}
+	// What is lost for good is named, with status 4, until it is removed.
+	if err := os.RemoveAll(filepath.Join(data, "mapping")); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := call(t, data, "add", "--in-place", file); code != 1 {
+		t.Errorf("exit status %d, stdout %q, stderr %q", code, out, errs)
+	}
+	if code, out, _ := call(t, data, "verify", "--repair"); code != 0 || !strings.HasPrefix(out, "restored") {
+		t.Errorf("exit status %d, stdout %q", code, out)
+	}
+}
+
 // TestJSONIsOneObjectALine, and nothing else is on stdout.
 func TestJSONIsOneObjectALine(t *testing.T) {
 	dir := t.TempDir()

@@ -56,6 +56,9 @@ func FuzzWalk(f *testing.F) {
 		if err == nil && (r.inFile || len(r.open) > 0) {
 			t.Fatal("the walk ended in a file or directory")
 		}
+		if _, err := List(t.Context(), root, blocks, Limits{Depth: 20, Blocks: 500}, func(string, cid.Cid) error { return nil }); err != nil && !errors.As(err, &ne) {
+			t.Fatalf("an error that names no block: %v", err)
+		}
 		for _, name := range []string{"", "a", ".."} {
 			if _, err := Lookup(t.Context(), root, name, blocks); err != nil && !errors.As(err, &ne) {
 				t.Fatalf("an error that names no block: %v", err)

@@ -250,6 +250,8 @@ func TestFanouts(t *testing.T) {
 		refused(t, err, ErrMalformed, root)
 		_, err = Lookup(t.Context(), root, "x", m)
 		refused(t, err, ErrMalformed, root)
+		_, err = List(t.Context(), root, m, Limits{}, func(string, cid.Cid) error { return nil })
+		refused(t, err, ErrMalformed, root)
 	}
 	for n := uint64(8); n <= 1024; n *= 2 {
 		m := blockMap{}
@@ -456,6 +458,9 @@ func TestOtherErrors(t *testing.T) {
 	}
 	if _, err := Lookup(t.Context(), cid.Undef, "x", m); !errors.Is(err, ErrNotUnixFS) {
 		t.Errorf("lookup in no CID: %v", err)
+	}
+	if _, err := List(t.Context(), cid.Undef, m, Limits{}, nil); !errors.Is(err, ErrNotUnixFS) {
+		t.Errorf("list of no CID: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

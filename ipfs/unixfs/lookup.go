@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 
@@ -59,4 +60,59 @@ func (it *item) find(name string, hash uint64) (c cid.Cid, below bool) {
 		}
 	}
 	return cid.Undef, false
+}
+
+// List tells what c is, file, directory or symlink, and how many bytes a file has. For each entry of a directory, plain
+// or sharded, it calls entry, in the order of the directory's blocks; an error of entry ends it and comes as it is. Only
+// the block of c is fetched, and the shards of a directory.
+func List(ctx context.Context, c cid.Cid, f Fetcher, l Limits, entry func(name string, c cid.Cid) error) (Entry, error) {
+	if !c.Defined() {
+		return Entry{}, fmt.Errorf("unixfs: %w: no CID", ErrNotUnixFS)
+	}
+	w := &walker{f: f, limits: l.withDefaults(), want: map[cid.Cid]*wanted{}, batch: 1}
+	todo := []*item{{link: codec.Link{CID: c}, role: roleEntry, depth: 1}}
+	found := Entry{CID: c, Kind: KindDirectory}
+	for len(todo) > 0 {
+		it := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		w.announce(it)
+		if err := w.resolve(ctx, it); err != nil {
+			return Entry{}, err
+		}
+		w.held = 0 // nothing of it is kept
+		switch it.kind() {
+		case codec.Directory, codec.Shard:
+			below, err := it.list(entry)
+			if err != nil {
+				return Entry{}, err
+			}
+			todo = append(todo, below...)
+		case codec.Symlink:
+			found.Kind = KindSymlink
+		case codec.Metadata:
+			return Entry{}, &NodeError{c, fmt.Errorf("%w: metadata about a file", ErrNotUnixFS)}
+		default:
+			found.Kind, found.Size = KindFile, it.size
+		}
+	}
+	return found, nil
+}
+
+// list calls entry for the entries in one node, and returns the shards below it, the last one first.
+func (it *item) list(entry func(name string, c cid.Cid) error) (below []*item, err error) {
+	fanout := int(it.node.Fanout)
+	for _, l := range it.node.Links {
+		slot, name := 0, l.Name
+		if it.kind() == codec.Shard {
+			if slot, name = splitLabel(l.Name, fanout); name == "" {
+				below = append(below, &item{link: codec.Link{CID: l.CID}, role: roleShard, depth: it.depth + 1, slots: it.slots.below(fanout, slot)})
+				continue
+			}
+		}
+		if err := entry(name, l.CID); err != nil {
+			return nil, err
+		}
+	}
+	slices.Reverse(below)
+	return below, nil
 }

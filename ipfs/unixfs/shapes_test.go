@@ -2,6 +2,7 @@ package unixfs
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -104,6 +105,47 @@ func checkShape(t *testing.T, name string, root cid.Cid, m blockMap, tr tree) {
 	}
 	for path := range r.files {
 		checkLookup(t, root, path, m)
+	}
+	checkList(t, root, m, r)
+}
+
+// checkList lists a tree, directory by directory, and compares it with what the walk met.
+func checkList(t *testing.T, root cid.Cid, m blockMap, r *recorder) {
+	t.Helper()
+	seen := 0
+	var list func(path string, c cid.Cid)
+	list = func(path string, c cid.Cid) {
+		below := map[string]cid.Cid{}
+		e, err := List(t.Context(), c, m, Limits{}, func(name string, c cid.Cid) error {
+			below[strings.TrimPrefix(path+"/"+name, "/")] = c
+			return nil
+		})
+		if err != nil {
+			t.Errorf("list of %q: %v", path, err)
+			return
+		}
+		seen++
+		want := KindDirectory
+		data, isFile := r.files[path]
+		if isFile {
+			want = KindFile
+		} else if _, isLink := r.links[path]; isLink {
+			want = KindSymlink
+		}
+		if e.CID != c || e.Kind != want || e.Size != uint64(len(data)) || want != KindDirectory && len(below) > 0 {
+			t.Errorf("%q: %+v with %d entries", path, e, len(below))
+		}
+		for path, c := range below {
+			list(path, c)
+		}
+	}
+	list("", root)
+	if want := len(r.files) + len(r.links) + len(r.dirs); seen != want {
+		t.Errorf("%d files, links and directories were listed, of %d", seen, want)
+	}
+	stop := errors.New("stop")
+	if _, err := List(t.Context(), root, m, Limits{}, func(string, cid.Cid) error { return stop }); len(r.dirs) > 0 && !errors.Is(err, stop) {
+		t.Errorf("an error of entry: %v", err)
 	}
 }
 
