@@ -149,9 +149,10 @@ func pathError(err error) error {
 	return fmt.Errorf("bridge: %w", err)
 }
 
-// linked announces a new link on both networks and describes it.
+// linked tells the IPFS network of a new link, those who wait for it and those who will look for it, and describes it.
 func (b *Bridge) linked(l mapping.Link) Content {
 	if n := b.online(); n != nil {
+		b.running.Go(func() { n.notify(b.life, b, l) })
 		b.running.Go(func() { n.provide(b.life, l.CID, b.log) })
 	}
 	return b.describe(l)

@@ -83,3 +83,15 @@ func (blockstore) DeleteBlock(context.Context, cid.Cid) error    { return errRea
 func (blockstore) AllKeysChan(context.Context) (<-chan cid.Cid, error) {
 	return nil, errReadOnly
 }
+
+// sized stands for a block where boxo's server asks only how long it is: when it is told that the block is here. What it
+// sends it reads from the blockstore.
+type sized struct {
+	cid    cid.Cid
+	zeroes []byte // as many as the block has bytes
+}
+
+func (s sized) Cid() cid.Cid             { return s.cid }
+func (s sized) RawData() []byte          { return s.zeroes }
+func (s sized) String() string           { return "[Block " + s.cid.String() + "]" }
+func (s sized) Loggable() map[string]any { return map[string]any{"block": s.cid.String()} }

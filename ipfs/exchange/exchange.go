@@ -33,6 +33,7 @@ import (
 
 	"github.com/ipfs/boxo/bitswap"
 	"github.com/ipfs/boxo/bitswap/network/bsnet"
+	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -80,8 +81,10 @@ type Exchange struct {
 	cfg   Config
 	local blockstore
 	bs    *bitswap.Bitswap
-	stop  context.CancelFunc
-	work  sync.WaitGroup
+	// zeroes stand for the bytes of any block. Nobody writes to them, so they take no memory.
+	zeroes []byte
+	stop   context.CancelFunc
+	work   sync.WaitGroup
 
 	mu       sync.Mutex
 	closed   bool
@@ -103,7 +106,7 @@ func New(ctx context.Context, cfg Config) (*Exchange, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	x := &Exchange{cfg: cfg, sessions: make(map[*Session]struct{})}
+	x := &Exchange{cfg: cfg, sessions: make(map[*Session]struct{}), zeroes: make([]byte, maxBlock)}
 	x.local = blockstore{blocks: cfg.Blocks, log: cfg.Logger}
 	net := bsnet.NewFromIpfsHost(cfg.Host.LibP2P())
 	// A block that arrives goes to its session and nowhere else, so whether the
@@ -115,20 +118,31 @@ func New(ctx context.Context, cfg Config) (*Exchange, error) {
 	return x, nil
 }
 
-// Notify sends blocks that have come to be here to peers that asked for them and
-// still wait. To name the root of a DAG is enough: who waits for it has not asked
-// for what is below.
+// Notify sends blocks that have come to be here to peers that asked for them and still wait. It costs a look at each
+// block's length and at who wants it; blocks that nobody waits for are not read. The error is that of the first block
+// which is not here after all.
 func (x *Exchange) Notify(ctx context.Context, cids ...cid.Cid) error {
+	here := make([]blocks.Block, 0, len(cids))
 	for _, c := range cids {
-		b, err := x.local.Get(ctx, c)
-		if err == nil {
-			err = x.bs.Server.NotifyNewBlocks(ctx, b)
-		}
+		n, err := x.local.GetSize(ctx, c)
 		if err != nil {
 			return fmt.Errorf("exchange: notify: %w", err)
 		}
+		here = append(here, sized{c, x.zeroes[:n]})
+	}
+	if err := x.bs.Server.NotifyNewBlocks(ctx, here...); err != nil {
+		return fmt.Errorf("exchange: notify: %w", err)
 	}
 	return nil
+}
+
+// Wants is how many blocks connected peers have asked for and not got, counted for each peer.
+func (x *Exchange) Wants() int {
+	n := 0
+	for _, p := range x.cfg.Host.LibP2P().Network().Peers() {
+		n += len(x.bs.Server.WantlistForPeer(p))
+	}
+	return n
 }
 
 // Session starts fetching a set of related blocks, usually those of one DAG. It

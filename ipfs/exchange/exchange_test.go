@@ -138,6 +138,9 @@ func TestNotFound(t *testing.T) {
 		t.Errorf("after %v", d)
 	}
 	// The want stands: when the peer has come to have the block, it sends it.
+	if n := a.Wants(); n != 1 {
+		t.Errorf("%d wants", n)
+	}
 	a.blocks.put(c, []byte("nobody has it"))
 	if err := a.Notify(context.Background(), c); err != nil {
 		t.Fatal(err)
