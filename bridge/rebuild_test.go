@@ -367,7 +367,7 @@ func TestRebuildTrustsNoLookalike(t *testing.T) {
 	}
 	var made strings.Builder
 	w := layout.NewWriter(&made)
-	h := bao.Hash(bao.Sum(random(32, 300_000)))
+	h := bao.Sum(random(32, 300_000))
 	if err := errors.Join(w.File(h, 300_000, mustCID(t, unknownCID)), w.Close(mapping.Link{
 		CID: mustCID(t, unknownCID), Hash: h, Format: mapping.FormatBlob, Size: 300_000, Blocks: 1,
 	})); err != nil {

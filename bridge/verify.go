@@ -191,7 +191,7 @@ func (c *checker) children(l mapping.Link) error {
 			return err
 		}
 		if st.State != store.Complete {
-			c.problem("blob %s of the hash sequence is %s", bao.Hash(h), st.State)
+			c.problem("blob %s of the hash sequence is %s", h, st.State)
 		}
 	}
 	return nil

@@ -211,7 +211,7 @@ func (c *Client) List(ctx context.Context, yield func(bridge.Content) bool) erro
 
 // Open implements Service.
 func (c *Client) Open(ctx context.Context, target string, _ bridge.Progress) (Reading, error) {
-	resp, err := c.do(ctx, "GET", "/api/v1/content/"+segment(target), nil)
+	resp, err := c.do(ctx, "GET", "/api/v1/content/"+segment(target), nil) //nolint:bodyclose // the caller closes the Reading
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func TestGuard(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ran := false
 			h := guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true }), token, []string{"bridge.internal"})
-			r := httptest.NewRequest("POST", "http://x"+tc.path, nil)
+			r := httptest.NewRequest(http.MethodPost, "http://x"+tc.path, nil)
 			r.Host = tc.host
 			for k, v := range tc.headers {
 				r.Header.Set(k, v)

@@ -264,7 +264,7 @@ func TestServerLimits(t *testing.T) {
 		resp.Body.Close()
 		t.Error("a request larger than the limit was taken")
 	}
-	req, err := http.NewRequestWithContext(t.Context(), "GET", c.base+"/livez", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.base+"/livez", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -199,8 +199,7 @@ func wantBlock(t testing.TB, s *Session, c cid.Cid, want []byte) {
 // speaker is a peer that speaks Bitswap message by message: it says what a test
 // makes it say.
 type speaker struct {
-	h  *host.Host
-	in chan message.BitSwapMessage
+	h *host.Host
 }
 
 // newSpeaker makes a speaker that calls answer for each message it gets.

@@ -127,7 +127,7 @@ func TestRepeatedBlocks(t *testing.T) {
 	if f.asked > 20 {
 		t.Errorf("%d blocks asked for; %d are different", f.asked, len(m))
 	}
-	if want := uint64(root.TreeSize); r.tree != want {
+	if want := root.TreeSize; r.tree != want {
 		t.Errorf("blocks of %d bytes delivered, want %d", r.tree, want)
 	}
 }

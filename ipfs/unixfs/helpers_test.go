@@ -130,7 +130,6 @@ type recorder struct {
 	inFile bool
 	buf    bytes.Buffer
 	tree   uint64
-	lastN  []byte
 }
 
 func newRecorder(t testing.TB) *recorder {

@@ -383,5 +383,5 @@ func (c *Conn) negotiated(alpn string) {
 	c.connState.CipherSuite = c.keys.suite
 	c.connState.CurveID = tls.X25519
 	c.connState.NegotiatedProtocol = alpn
-	c.connState.NegotiatedProtocolIsMutual = true
+	c.connState.NegotiatedProtocolIsMutual = true //nolint:staticcheck // deprecated as it is always true: so it is here, as crypto/tls has it
 }

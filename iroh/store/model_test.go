@@ -25,7 +25,7 @@ type modelBlob struct {
 	live     *Download
 }
 
-func (m *modelBlob) chunks() bao.Ranges { return bao.Span(0, chunks(len(m.data))) }
+func (b *modelBlob) chunks() bao.Ranges { return bao.Span(0, chunks(len(b.data))) }
 
 // machine compares a store with a model of it, step by step.
 type machine struct {

@@ -73,7 +73,7 @@ func read(b []byte, limits Limits) ([]Record, error) {
 		}
 		if err != nil {
 			if _, again := r.Next(); again != err {
-				return out, fmt.Errorf("the error is not repeated: %v, then %v", err, again)
+				return out, fmt.Errorf("the error is not repeated: %w, then %w", err, again)
 			}
 			return out, err
 		}

@@ -268,10 +268,10 @@ func (m *model) check(t *rapid.T) {
 
 func (m *model) checkBlocks(t *rapid.T) {
 	for n := range uint64(10) {
-		key := string(Multihash(n))
+		key := Multihash(n)
 		var want []mapping.Block
 		for _, tx := range m.links {
-			if b, ok := tx.blocks[key]; ok {
+			if b, ok := tx.blocks[string(key)]; ok {
 				want = append(want, b)
 			}
 		}

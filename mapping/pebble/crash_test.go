@@ -184,7 +184,7 @@ func (h *history) check(s mapping.Store) error {
 	}
 	_, err := s.Block(ctx, mappingtest.Multihash(1<<60))
 	if (err == nil) != (there > 0) {
-		return fmt.Errorf("%d links, and the shared block: %v", there, err)
+		return fmt.Errorf("%d links, and the shared block: %w", there, err)
 	}
 	return nil
 }
@@ -207,17 +207,17 @@ func checkVersion(ctx context.Context, s mapping.Store, link, v uint64, want boo
 			return err
 		}
 		if (err == nil) != want || (want && b.Offset != v) {
-			return fmt.Errorf("link %d version %d, row %d: got %v, %v; want there: %v", link, v, i, b.Offset, err, want)
+			return fmt.Errorf("link %d version %d, row %d: got %d, error %t; want there: %t", link, v, i, b.Offset, err != nil, want)
 		}
 	}
 	node := crashNode(link, v)
 	b, err := s.Block(ctx, node.Multihash)
 	if (err == nil) != want || (want && !bytes.Equal(b.Node, node.Node)) {
-		return fmt.Errorf("link %d version %d: node of %d bytes, %v; want there: %v", link, v, len(b.Node), err, want)
+		return fmt.Errorf("link %d version %d: node of %d bytes, error %t; want there: %t", link, v, len(b.Node), err != nil, want)
 	}
 	found, err := s.Referenced(ctx, crashBlob(link, v))
 	if err != nil || found != want {
-		return fmt.Errorf("link %d version %d: referenced %v, %v", link, v, found, err)
+		return fmt.Errorf("link %d version %d: referenced %t, %w", link, v, found, err)
 	}
 	return nil
 }
