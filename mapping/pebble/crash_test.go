@@ -184,7 +184,7 @@ func (h *history) check(s mapping.Store) error {
 	}
 	_, err := s.Block(ctx, mappingtest.Multihash(1<<60))
 	if (err == nil) != (there > 0) {
-		return fmt.Errorf("%d links, and the shared block: %w", there, err)
+		return errors.Join(fmt.Errorf("%d links, and the shared block: found %t", there, err == nil), err)
 	}
 	return nil
 }
@@ -217,7 +217,7 @@ func checkVersion(ctx context.Context, s mapping.Store, link, v uint64, want boo
 	}
 	found, err := s.Referenced(ctx, crashBlob(link, v))
 	if err != nil || found != want {
-		return fmt.Errorf("link %d version %d: referenced %t, %w", link, v, found, err)
+		return errors.Join(fmt.Errorf("link %d version %d: referenced %t", link, v, found), err)
 	}
 	return nil
 }
@@ -229,6 +229,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case os.Getenv("MAPPING_CRASH_KILL") != "":
 		killedChild(dir)
+	case os.Getenv("MAPPING_CRASH_MANIFEST") != "":
+		manifestChild(dir)
 	default:
 		failingChild(dir)
 	}

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"reflect"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,11 +18,12 @@ import (
 // health is what the engine says about the disk. It is the engine's logger and
 // listener.
 //
-// The engine calls Fatalf when it cannot go on, and expects not to return.
-// Fatalf panics; where the engine was called by us the panic becomes ErrFailed.
-// In one of the engine's own goroutines (its manifest could not be written) the
-// panic ends the process, which is safe: a crash loses nothing that was
-// acknowledged.
+// The engine calls Fatalf when it cannot go on, and expects not to return. Where
+// the engine was called by us Fatalf panics, and the panic becomes ErrFailed. In
+// one of the engine's own goroutines (its manifest could not be synced) nothing
+// can be unwound: the process ends with status 1 after a line in the log, which
+// is safe, since a crash loses nothing that was acknowledged. A manifest that
+// could not be written for want of space is not such a case, see room.
 type health struct {
 	log *slog.Logger
 	// failed is set when the engine gave up.
@@ -28,6 +32,10 @@ type health struct {
 	// goes on trying; meanwhile its write buffers would fill, and then writers
 	// wait for ever.
 	flush, tried atomic.Pointer[engineError]
+	// full tells of a manifest that waits for room.
+	full *fullness
+	// exit ends the process: os.Exit, but for tests.
+	exit func(status int)
 	// ailed is when a job in the background failed last, in nanoseconds.
 	ailed atomic.Int64
 }
@@ -35,19 +43,60 @@ type health struct {
 type engineError struct{ error }
 
 func newHealth(log *slog.Logger) *health {
+	h := &health{log: log, full: &fullness{}, exit: os.Exit}
 	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+		h.log = slog.New(slog.DiscardHandler)
+		h.exit = func(int) {} // so that the panic says why
 	}
-	return &health{log: log}
+	return h
 }
 
 func (h *health) Infof(format string, args ...any)  { h.log.Debug(fmt.Sprintf(format, args...)) }
 func (h *health) Errorf(format string, args ...any) { h.log.Error(fmt.Sprintf(format, args...)) }
 
 func (h *health) Fatalf(format string, args ...any) {
-	e := &engineError{fmt.Errorf(format, args...)}
+	e := &engineError{fatal{fmt.Sprintf(format, args...), args}}
 	h.failed.CompareAndSwap(nil, e)
+	if !calledByUs() {
+		h.log.Error("the mapping database cannot go on and the process ends: see to the disk, which may be full or failing, and start again; "+
+			"nothing that was acknowledged is lost", "err", e.error)
+		h.exit(1)
+	}
 	panic(e)
+}
+
+// fatal is an error of the engine, in its words. It is the errors that it names.
+type fatal struct {
+	text  string
+	cause []any
+}
+
+func (f fatal) Error() string { return f.text }
+
+func (f fatal) Unwrap() (all []error) {
+	for _, c := range f.cause {
+		if err, ok := c.(error); ok {
+			all = append(all, err)
+		}
+	}
+	return all
+}
+
+// calledByUs tells whether the engine runs in a call of this package, whose
+// deferred recover awaits the panic.
+func calledByUs() bool {
+	here := reflect.TypeFor[health]().PkgPath()
+	pc := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pc[:runtime.Callers(2, pc)])
+	for {
+		f, more := frames.Next()
+		if strings.HasPrefix(f.Function, here+".(*Store).") || strings.HasPrefix(f.Function, here+".engine") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }
 
 // listener listens to the engine's jobs in the background.
@@ -81,6 +130,9 @@ func (h *health) err() error {
 	}
 	if e := h.flush.Load(); e != nil {
 		return fmt.Errorf("%w: %w", ErrFailed, e.error)
+	}
+	if err := h.full.refused(); err != nil {
+		return fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	return nil
 }

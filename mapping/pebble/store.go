@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"sync"
 	"syscall"
+	"time"
 
 	lsm "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -111,13 +112,14 @@ func open(dir string, cfg Config) (_ *Store, err error) {
 	if err := s.load(cfg.Existing); err != nil {
 		return nil, errors.Join(damaged(err), s.db.Close())
 	}
+	s.health.full.start()
 	s.closing, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
 
 func options(cfg Config, log *health) *lsm.Options {
 	o := &lsm.Options{
-		FS:                          patient{cfg.FS, log},
+		FS:                          patient{room{cfg.FS, log.full}, log},
 		Comparer:                    comparer(),
 		FormatMajorVersion:          lsm.FormatTableFormatV6,
 		CacheSize:                   cfg.CacheSize,
@@ -211,11 +213,10 @@ func (s *Store) Close() error {
 	if !s.gate.wait(func() bool { return s.health.err() != nil }) {
 		return fmt.Errorf("mapping/pebble: close: %w", s.health.err())
 	}
-	var err error
-	func() {
-		defer s.health.recover(&err)
-		err = s.db.Close()
-	}()
+	err, ended := s.closeEngine()
+	if !ended {
+		return fmt.Errorf("mapping/pebble: close: %w", s.health.err())
+	}
 	err = errors.Join(err, s.lock.Close())
 	if failed := s.health.err(); failed != nil {
 		err = failed // what Close says then is a consequence
@@ -224,6 +225,30 @@ func (s *Store) Close() error {
 		return fmt.Errorf("mapping/pebble: close: %w", err)
 	}
 	return nil
+}
+
+// closeEngine closes the engine, which waits for its jobs. It gives up, like
+// Close, when they have been waiting for room on the disk for a while.
+func (s *Store) closeEngine() (err error, ended bool) {
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		defer func() { done <- err }()
+		defer s.health.recover(&err)
+		err = s.db.Close()
+	}()
+	look := time.NewTicker(closeWait)
+	defer look.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err, true
+		case <-look.C:
+			if s.health.full.refused() != nil {
+				return nil, false
+			}
+		}
+	}
 }
 
 // do runs fn while the store is open, and names the package in its error.

@@ -33,6 +33,9 @@ func (s *Store) Begin(ctx context.Context) (mapping.Tx, error) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if err := s.health.err(); err != nil {
+			return err // who holds the lock may be waiting for the disk
+		}
 		s.seqMu.Lock()
 		defer s.seqMu.Unlock()
 		t.seq = s.nextSeq

@@ -18,6 +18,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"reflect"
+	"runtime"
+	"strings"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -59,7 +63,16 @@ type DB struct {
 }
 
 // Open opens the database in the folder. Errors: an unknown version, I/O.
-func Open(dir string, fs vfs.FS, log *slog.Logger) (*DB, error) {
+func Open(dir string, fs vfs.FS, log *slog.Logger) (_ *DB, err error) {
+	defer func() { // as of Fatalf
+		if p := recover(); p != nil {
+			cause, ok := p.(error)
+			if !ok {
+				cause = fmt.Errorf("%v", p)
+			}
+			err = fmt.Errorf("store: opening database: %w", cause)
+		}
+	}()
 	cache := pebble.NewCache(blockCache)
 	defer cache.Unref()
 	opts := &pebble.Options{
@@ -71,7 +84,7 @@ func Open(dir string, fs vfs.FS, log *slog.Logger) (*DB, error) {
 		MaxOpenFiles:                tableFiles,
 		MemTableSize:                memTableSize,
 		MemTableStopWritesThreshold: memTables,
-		Logger:                      pebbleLog{log},
+		Logger:                      pebbleLog{log, os.Exit},
 		// Damage found in a table is an error of the read that found it, not
 		// the end of the process.
 		EventListener: &pebble.EventListener{
@@ -240,9 +253,14 @@ func tagKey(name string) []byte { return append([]byte{keyTag}, name...) }
 
 func hashKey(kind byte, h bao.Hash) []byte { return append([]byte{kind}, h[:]...) }
 
-// pebbleLog sends Pebble's messages to slog. Fatalf must not return; it panics,
-// which a batch turns into an error when it is our own call that failed.
-type pebbleLog struct{ log *slog.Logger }
+// pebbleLog sends Pebble's messages to slog. Fatalf must not return. Where Pebble was called by this package it panics,
+// which a batch turns into an error. In one of Pebble's own goroutines (its manifest could not be written: a full or
+// failing disk) nothing can be unwound, and the process ends with status 1 after a line in the log. That loses nothing
+// which was synced.
+type pebbleLog struct {
+	log  *slog.Logger
+	exit func(status int) // os.Exit, but for tests
+}
 
 // levelTrace is below debug: Pebble tells of every flush and compaction.
 const levelTrace = slog.LevelDebug - 4
@@ -258,10 +276,32 @@ func (l pebbleLog) Errorf(format string, args ...any) {
 }
 
 func (l pebbleLog) Fatalf(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if !calledByUs() && l.log.Enabled(context.Background(), slog.LevelError) { // else the panic has to say it
+		l.log.Error("store: the database cannot go on and the process ends: see to the disk, which may be full or failing, and start again; "+
+			"nothing that was synced is lost", "error", text)
+		l.exit(1)
+	}
 	for _, a := range args {
 		if err, ok := a.(error); ok {
-			panic(fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), err))
+			panic(fmt.Errorf("%s: %w", text, err))
 		}
 	}
-	panic(fmt.Sprintf(format, args...))
+	panic(text)
+}
+
+// calledByUs tells whether a call of this package, which awaits a panic, is on the stack.
+func calledByUs() bool {
+	here := reflect.TypeFor[DB]().PkgPath()
+	pc := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pc[:runtime.Callers(2, pc)])
+	for {
+		f, more := frames.Next()
+		if strings.HasPrefix(f.Function, here+".(*DB).") || strings.HasPrefix(f.Function, here+".Open") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }
