@@ -14,7 +14,7 @@
 //
 // Each way through the bridge is one file that reads from top to bottom: add.go, expose.go, importing.go, export.go,
 // serving.go, remove.go, verify.go. What add, expose and import have in common is in two rooms of their own: pieces (hashing
-// for both networks) and recording (a link in the making).
+// for both networks) and recording (a link in the making); what verify and rebuild have, in scrub.
 // All stream with bounded memory, take a context, report to a [Progress] and commit at the end: a crash leaves either
 // nothing or everything.
 //

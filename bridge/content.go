@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/ipfs/go-cid"
-	mh "github.com/multiformats/go-multihash"
 
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
@@ -156,7 +155,7 @@ func (b *Bridge) findCID(ctx context.Context, c cid.Cid) (mapping.Link, error) {
 		return l, err
 	}
 	// A raw CID with a BLAKE3 multihash is a blob's hash, whether or not anything was stored to say so.
-	if h, ok := blake3Of(c); ok && c.Type() == cid.Raw {
+	if h, ok := mapping.BLAKE3Of(c); ok && c.Type() == cid.Raw {
 		if st, err := b.store.Status(h); err == nil && st.State == store.Complete {
 			return mapping.Link{CID: c, Hash: h, Format: mapping.FormatBlob, Size: st.Size, Blocks: 1}, nil
 		}
@@ -170,28 +169,6 @@ func (b *Bridge) fileLink(ctx context.Context, r mapping.Ref) (mapping.Link, err
 		return mapping.Link{}, err
 	}
 	return mapping.Link{CID: r.CID, Hash: r.Hash, Format: mapping.FormatBlob, Size: st.Size}, nil
-}
-
-// blake3Of returns the 32-byte BLAKE3 digest that c carries, if it does. Longer BLAKE3 digests never name blobs.
-func blake3Of(c cid.Cid) (bao.Hash, bool) {
-	d, err := mh.Decode(c.Hash())
-	if err != nil || d.Code != mh.BLAKE3 || d.Length != len(bao.Hash{}) {
-		return bao.Hash{}, false
-	}
-	return bao.Hash(d.Digest), true
-}
-
-// blake3CID is the CID that names a blob by its own hash. Bitswap carries blocks of up to 2 MiB, so a larger blob has
-// none that a peer could fetch.
-func blake3CID(h bao.Hash, size uint64) (cid.Cid, bool) {
-	if size > maxBlock {
-		return cid.Undef, false
-	}
-	sum, err := mh.Encode(h[:], mh.BLAKE3)
-	if err != nil {
-		return cid.Undef, false
-	}
-	return cid.NewCidV1(cid.Raw, sum), true
 }
 
 // Map tells every name of a content.
@@ -224,7 +201,7 @@ func (b *Bridge) Map(ctx context.Context, text string) (Mapped, error) {
 	for _, r := range refs {
 		add(r.CID)
 	}
-	if c, ok := blake3CID(l.Hash, l.Size); ok && l.Format == mapping.FormatBlob {
+	if c, ok := mapping.BLAKE3CID(l.Hash, l.Size); ok && l.Format == mapping.FormatBlob {
 		add(c)
 	}
 	return m, nil

@@ -1,17 +1,15 @@
 package bridge
 
 import (
-	"archive/tar"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"path"
-	"time"
 
 	"github.com/ipfs/go-cid"
 
 	"github.com/iroh-ipfs/bridge/bridge/recording"
+	"github.com/iroh-ipfs/bridge/bridge/tarball"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
 	"github.com/iroh-ipfs/bridge/mapping"
 )
@@ -56,88 +54,14 @@ func (b *Bridge) Open(ctx context.Context, text string, p Progress) (*Export, er
 
 // WriteTo writes the content, every block of it verified against its CID just before. It may be called once.
 func (e *Export) WriteTo(w io.Writer) (int64, error) {
-	count := &countingWriter{w: w}
-	v := &exporter{ctx: e.ctx, out: count}
-	if e.folder {
-		v.tar = tar.NewWriter(count)
-	}
+	v := tarball.New(e.ctx, w, e.folder)
 	limits := unixfs.Limits{Depth: recording.MaxDepth, Blocks: e.b.cfg.Import.MaxBlocks, Bytes: e.b.cfg.Import.MaxBytes}
 	err := unixfs.Walk(e.ctx, e.root, localDAG{e.b}, v, limits)
-	if err == nil && v.tar != nil {
-		err = v.tar.Close()
+	if err == nil {
+		err = v.Close()
 	}
 	if err != nil {
-		return count.n, fmt.Errorf("reading %s: %w", e.root, err)
+		return v.Written(), fmt.Errorf("reading %s: %w", e.root, err)
 	}
-	return count.n, nil
-}
-
-type countingWriter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *countingWriter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
-}
-
-// exporter turns a walk into a tar stream, or one file's bytes.
-type exporter struct {
-	ctx context.Context
-	out io.Writer
-	tar *tar.Writer
-}
-
-// header writes what comes before an entry's bytes. PAX records carry names and times of any length.
-func (v *exporter) header(h tar.Header, meta unixfs.Meta) error {
-	if v.tar == nil || h.Name == "" {
-		return nil
-	}
-	if meta.Mode != 0 {
-		h.Mode = int64(meta.Mode & 0o7777)
-	}
-	h.ModTime, h.Format = meta.ModTime, tar.FormatPAX
-	if h.ModTime.IsZero() {
-		h.ModTime = time.Unix(0, 0)
-	}
-	return v.tar.WriteHeader(&h)
-}
-
-func (v *exporter) BeginDirectory(name string, meta unixfs.Meta) error {
-	if name == "" {
-		return nil // the root is what the receiver makes
-	}
-	return v.header(tar.Header{Typeflag: tar.TypeDir, Name: path.Clean(name) + "/", Mode: 0o755}, meta)
-}
-
-func (v *exporter) EndDirectory(string) error { return nil }
-
-func (v *exporter) BeginFile(name string, size uint64, meta unixfs.Meta, _ cid.Cid) error {
-	return v.header(tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(size), Mode: 0o644}, meta)
-}
-
-func (v *exporter) Leaf(_ unixfs.Leaf, _ uint64, payload, _ []byte) error {
-	if err := v.ctx.Err(); err != nil {
-		return err
-	}
-	var err error
-	if v.tar != nil {
-		_, err = v.tar.Write(payload)
-	} else {
-		_, err = v.out.Write(payload)
-	}
-	return err
-}
-
-func (v *exporter) Node(cid.Cid, []byte) error { return nil }
-
-func (v *exporter) EndFile(string, unixfs.Entry) error { return nil }
-
-func (v *exporter) Symlink(name, target string, meta unixfs.Meta) error {
-	if v.tar == nil {
-		return fmt.Errorf("%w: this CID is a symlink to %s, not a file", ErrInvalid, recording.Quote(target))
-	}
-	return v.header(tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: target, Mode: 0o777}, meta)
+	return v.Written(), nil
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/mapping"
-	"github.com/iroh-ipfs/bridge/mapping/layout"
 )
 
 // Identity tells who this bridge is on both networks. Addresses are empty while it is not online.
@@ -167,30 +166,14 @@ func (n *network) session(ctx context.Context, b *Bridge, from []string) (*excha
 // notify tells the peers that wait for blocks of a new link that they are here: those of somebody who began to fetch the
 // same content elsewhere, too. The root comes first.
 func (n *network) notify(ctx context.Context, b *Bridge, l mapping.Link) {
-	const batch = 256
 	if n.exchange.Wants() == 0 {
 		return // who asks from now on finds them
 	}
-	cids := []cid.Cid{l.CID}
-	flush := func() error {
-		err := n.exchange.Notify(ctx, cids...)
-		cids = cids[:0]
-		return errors.Join(err, ctx.Err())
-	}
-	err := flush()
+	err := n.exchange.Notify(ctx, l.CID)
 	if err == nil {
-		err = recording.Replay(b.store, l, func(rec layout.Record) error {
-			if rec.Kind != layout.Leaf && rec.Kind != layout.Node || exchange.CheckCID(rec.CID) != nil {
-				return nil
-			}
-			if cids = append(cids, rec.CID); len(cids) < batch {
-				return nil
-			}
-			return flush()
+		err = recording.Blocks(b.store, l, func(cids []cid.Cid) error {
+			return errors.Join(n.exchange.Notify(ctx, cids...), ctx.Err())
 		})
-	}
-	if err == nil {
-		err = flush()
 	}
 	if err != nil && ctx.Err() == nil {
 		b.log.Debug("peers not told of new blocks", "cid", l.CID, "err", err) // the link may be gone again

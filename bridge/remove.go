@@ -77,7 +77,7 @@ func (b *Bridge) look(ctx context.Context) error {
 	if b.audited.Load() {
 		return nil
 	}
-	gone, err := b.missing(ctx)
+	gone, err := b.scrubber().Missing(ctx)
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (s blockSource) find(ctx context.Context, c cid.Cid) (mapping.Block, error)
 	if !errors.Is(err, mapping.ErrNotFound) {
 		return blk, err
 	}
-	if h, ok := blake3Of(c); ok {
+	if h, ok := mapping.BLAKE3Of(c); ok {
 		if st, err := s.b.store.Status(h); err == nil && st.State == store.Complete && st.Size <= maxBlock {
 			return mapping.Block{Multihash: c.Hash(), Blob: h, Length: st.Size}, nil
 		}

@@ -6,14 +6,10 @@ import (
 	"fmt"
 
 	"github.com/ipfs/go-cid"
-	mh "github.com/multiformats/go-multihash"
 
-	"github.com/iroh-ipfs/bridge/bridge/recording"
+	"github.com/iroh-ipfs/bridge/bridge/scrub"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
-	"github.com/iroh-ipfs/bridge/iroh/blobs"
-	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/mapping"
-	"github.com/iroh-ipfs/bridge/mapping/layout"
 )
 
 // VerifyRequest says how far verify goes.
@@ -21,23 +17,12 @@ type VerifyRequest struct {
 	Repair bool `json:"repair,omitempty" doc:"rebuild the block index from the links and blobs, and bring back links that were lost"`
 }
 
-// Finding is what verify says of one link.
-type Finding struct {
-	CID      string   `json:"cid"`
-	OK       bool     `json:"ok"`
-	Problems []string `json:"problems,omitempty" doc:"what does not hold, with the names of the blobs and blocks"`
-	Repaired bool     `json:"repaired,omitempty" doc:"the block index was rebuilt, and holds now"`
-	Restored bool     `json:"restored,omitempty" doc:"the mapping database had lost the link, and it is back"`
-}
-
-// maxProblems bounds what is said of one link; the rest is only counted.
-const maxProblems = 20
-
 // Verify hashes every blob and every block of every link, as both networks would, and yields a finding for each link.
 // With Repair, a link whose block index does not hold is indexed anew from its layout, and a link that the mapping has
 // lost is linked anew, if all its bytes are good. The error is ErrVerify if anything remains wrong, and ErrDamaged as
 // well if the mapping database cannot be read: that takes [Rebuild].
 func (b *Bridge) Verify(ctx context.Context, req VerifyRequest, p Progress, yield func(Finding) error) error {
+	s := b.scrubber()
 	bad := 0
 	count := func(f Finding) error {
 		if !f.OK {
@@ -45,11 +30,11 @@ func (b *Bridge) Verify(ctx context.Context, req VerifyRequest, p Progress, yiel
 		}
 		return yield(f)
 	}
-	err := b.verifyLinks(ctx, req, p, count)
+	err := s.Links(ctx, req.Repair, p, count)
 	if err == nil && req.Repair {
-		err = b.relinkAll(ctx, p, count)
+		err = s.Restore(ctx, p, count)
 	} else if err == nil {
-		err = b.lost(ctx, count)
+		err = s.Lost(ctx, count)
 	}
 	if err = mappingError(err); errors.Is(err, ErrDamaged) {
 		return fmt.Errorf("%w: %w", ErrVerify, err)
@@ -63,242 +48,23 @@ func (b *Bridge) Verify(ctx context.Context, req VerifyRequest, p Progress, yiel
 	return nil
 }
 
-func (b *Bridge) verifyLinks(ctx context.Context, req VerifyRequest, p Progress, yield func(Finding) error) error {
-	for l, err := range b.mapping.Links(ctx) {
-		if err != nil {
-			return err
-		}
-		p.Item(l.CID.String(), int64(l.Size))
-		f, err := b.verifyLink(ctx, l, req.Repair)
-		if err != nil {
-			return err
-		}
-		p.Bytes(l.Size)
-		if err := yield(f); err != nil {
-			return err
-		}
+// Finding is what verify says of one link.
+type Finding = scrub.Finding
+
+// scrubber looks at the links of this bridge.
+func (b *Bridge) scrubber() *scrub.Scrubber {
+	return &scrub.Scrubber{
+		Store: b.store, Mapping: b.mapping, Register: b.register, Source: source{b}, Logger: b.log,
+		Hold: func(ctx context.Context) (func(), error) {
+			return func() { b.ops.Release(1) }, b.ops.Acquire(ctx, 1)
+		},
 	}
-	return nil
 }
 
-// verifyLink looks at one link's blobs, layout and index rows. Its error is for what keeps it from looking.
-func (b *Bridge) verifyLink(ctx context.Context, l mapping.Link, repair bool) (Finding, error) {
-	f := Finding{CID: l.CID.String()}
-	c := &checker{b: b, ctx: ctx}
-	if err := c.blob(l.Layout); err != nil {
-		return f, err
-	}
-	if err := c.content(l); err != nil {
-		return f, err
-	}
-	f.Problems, f.OK = c.problems, len(c.problems) == 0
-	if f.OK && c.index > 0 {
-		f.OK = false
-		f.Problems = append(f.Problems, fmt.Sprintf("%d blocks are missing from the index, or wrong in it; run with --repair", c.index))
-		if repair {
-			if err := b.reindex(ctx, l); err != nil {
-				return f, err
-			}
-			f.OK, f.Repaired = true, true
-		}
-	}
-	return f, nil
-}
+// source reads what is here, for the scrubber.
+type source struct{ b *Bridge }
 
-// checker gathers what is wrong with one link.
-type checker struct {
-	b        *Bridge
-	ctx      context.Context
-	problems []string
-	more     int
-	index    int // blocks whose index row does not hold
-
-	unindexed bool         // there are no index rows yet
-	unread    bool         // that blobs are there is enough
-	root      mh.Multihash // the link's, until it is found
-}
-
-func (c *checker) problem(format string, args ...any) {
-	if len(c.problems) == maxProblems {
-		c.more++
-		c.problems[maxProblems-1] = fmt.Sprintf("and %d more", c.more+1)
-		return
-	}
-	c.problems = append(c.problems, fmt.Sprintf(format, args...))
-}
-
-// blob hashes one blob whole.
-func (c *checker) blob(hash bao.Hash) error {
-	if c.unread {
-		st, err := c.b.store.Status(hash)
-		if err == nil && st.State != store.Complete {
-			c.problem("blob %s is %s", hash, st.State)
-		}
-		return err
-	}
-	err := c.b.store.Verify(c.ctx, hash)
-	if err == nil {
-		return nil
-	}
-	if c.ctx.Err() != nil {
-		return c.ctx.Err()
-	}
-	c.problem("%v", storeError(hash, err))
-	return nil
-}
-
-// content looks at all that a link's layout names: the link's own blob, the files, the blocks. That a layout is whole
-// was looked at before.
-func (c *checker) content(l mapping.Link) error {
-	if err := c.blob(l.Hash); err != nil || len(c.problems) > 0 {
-		return err
-	}
-	if err := c.children(l); err != nil || len(c.problems) > 0 {
-		return err
-	}
-	if err := c.layout(l); err != nil {
-		return err
-	}
-	if c.root != nil && !mapping.IsIdentity(c.root) {
-		c.problem("the root block %s is not in the layout", l.CID)
-	}
-	return nil
-}
-
-// children looks whether the blobs of a hash sequence are there. Those of files are hashed with the layout.
-func (c *checker) children(l mapping.Link) error {
-	if l.Format == mapping.FormatBlob {
-		return nil
-	}
-	seq, err := c.b.readSmall(l.Hash)
-	var hashes []bao.Hash
-	if err == nil {
-		hashes, err = blobs.ParseHashSeq(seq)
-	}
-	if err != nil {
-		c.problem("hash sequence %x: %v", l.Hash, err)
-		return nil
-	}
-	for i, h := range hashes {
-		if i == 0 && l.Format == mapping.FormatCollection {
-			if err := c.blob(h); err != nil { // the names
-				return err
-			}
-			continue
-		}
-		st, err := c.b.store.Status(h)
-		if err != nil {
-			return err
-		}
-		if st.State != store.Complete {
-			c.problem("blob %s of the hash sequence is %s", h, st.State)
-		}
-	}
-	return nil
-}
-
-// layout replays the link's records: each blob and each block is hashed, and each index row compared.
-func (c *checker) layout(l mapping.Link) error {
-	c.root = l.CID.Hash()
-	return recording.Replay(c.b.store, l, func(rec layout.Record) error {
-		if err := c.ctx.Err(); err != nil {
-			return err
-		}
-		switch rec.Kind {
-		case layout.File:
-			return c.file(rec)
-		case layout.Leaf, layout.Node:
-			if string(rec.Block.Multihash) == string(c.root) {
-				c.root = nil
-			}
-			return c.block(rec)
-		}
-		return nil
-	})
-}
-
-// file hashes a file's blob, and looks whether it is as long as the layout has it.
-func (c *checker) file(rec layout.Record) error {
-	if err := c.blob(rec.Hash); err != nil {
-		return err
-	}
-	st, err := c.b.store.Status(rec.Hash)
-	if err == nil && st.State == store.Complete && st.Size != rec.Size {
-		c.problem("blob %s has %d bytes, and the layout says %d", bao.Hash(rec.Hash), st.Size, rec.Size)
-	}
-	return err
-}
-
-// block hashes one block, and looks whether the index gives the same bytes for it. The row it finds may be that of
-// another link: what counts is what it gives.
-func (c *checker) block(rec layout.Record) error {
-	if c.unread {
-		return nil
-	}
-	data, _, err := c.b.readBlock(rec.Block)
-	if err == nil {
-		err = checkBlock(rec.CID, data)
-	}
-	if err != nil {
-		c.problem("block %s: %v", rec.CID, err)
-		return nil
-	}
-	if c.unindexed {
-		return nil
-	}
-	row, err := c.b.mapping.Block(c.ctx, rec.CID.Hash())
-	if err != nil && !errors.Is(err, mapping.ErrNotFound) {
-		return err
-	}
-	if err == nil {
-		var got []byte
-		if got, _, err = c.b.readBlock(row); err == nil && string(got) == string(data) {
-			return nil
-		}
-	}
-	c.index++
-	return nil
-}
-
-// reindex writes a link's rows again and puts them in the place of the old ones.
-func (b *Bridge) reindex(ctx context.Context, l mapping.Link) error {
-	tx, err := b.mapping.Begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer tx.Abort()
-	if err := b.references(tx, l); err != nil {
-		return err
-	}
-	if err := recording.Index(ctx, b.store, tx, l); err != nil {
-		return err
-	}
-	return tx.Commit(ctx, l)
-}
-
-// references writes anew which blobs a link needs: its files, and what describes a collection.
-func (b *Bridge) references(tx mapping.Tx, l mapping.Link) error {
-	if err := recording.Replay(b.store, l, func(rec layout.Record) error {
-		if rec.Kind != layout.File {
-			return nil
-		}
-		return tx.Ref(rec.Hash, rec.CID)
-	}); err != nil {
-		return err
-	}
-	if l.Format != mapping.FormatCollection {
-		return nil // the link's own hash is referred to by its commit
-	}
-	seq, err := b.readSmall(l.Hash)
-	if err != nil {
-		return err
-	}
-	hashes, err := blobs.ParseHashSeq(seq)
-	if err != nil {
-		return err
-	}
-	if len(hashes) == 0 {
-		return fmt.Errorf("%w: collection %x is an empty hash sequence", ErrVerify, l.Hash)
-	}
-	return tx.Ref(hashes[0], cid.Undef) // the names
-}
+func (s source) ReadBlock(blk mapping.Block) ([]byte, bool, error) { return s.b.readBlock(blk) }
+func (s source) CheckBlock(c cid.Cid, data []byte) error           { return checkBlock(c, data) }
+func (s source) ReadSmall(hash bao.Hash) ([]byte, error)           { return s.b.readSmall(hash) }
+func (s source) Explain(hash bao.Hash, err error) error            { return storeError(hash, err) }

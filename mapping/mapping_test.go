@@ -71,3 +71,31 @@ func TestCheckMultihash(t *testing.T) {
 		t.Errorf("undefined CID: %v", err)
 	}
 }
+
+// TestBLAKE3: a raw CID with a BLAKE3 multihash is a blob's hash, and the other way round.
+func TestBLAKE3(t *testing.T) {
+	hash := [32]byte{1, 2, 3}
+	c, ok := BLAKE3CID(hash, MaxBlock)
+	if !ok || c.Type() != cid.Raw {
+		t.Fatal(c, ok)
+	}
+	if got, ok := BLAKE3Of(c); !ok || got != hash {
+		t.Errorf("%x, %t", got, ok)
+	}
+	if c, ok := BLAKE3CID(hash, MaxBlock+1); ok {
+		t.Errorf("%s names more than a block", c)
+	}
+	long, err := mh.Encode(make([]byte, 64), mh.BLAKE3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := mh.Sum(nil, mh.SHA2_256, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []mh.Multihash{long, other} {
+		if got, ok := BLAKE3Of(cid.NewCidV1(cid.Raw, m)); ok {
+			t.Errorf("%x is %x", []byte(m), got)
+		}
+	}
+}

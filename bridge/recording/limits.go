@@ -6,4 +6,7 @@ const (
 
 	// MaxDepth bounds the nesting of one tree, against folders within folders made to exhaust the stack.
 	MaxDepth = 128
+
+	// blocksAtATime is how many CIDs Blocks hands out at once.
+	blocksAtATime = 256
 )

@@ -309,3 +309,23 @@ func Replay(s *store.Store, l mapping.Link, visit func(layout.Record) error) err
 		}
 	}
 }
+
+// Blocks lists the CIDs of a link's blocks, some at a time. The slice is the caller's until yield returns.
+func Blocks(s *store.Store, l mapping.Link, yield func([]cid.Cid) error) error {
+	batch := make([]cid.Cid, 0, blocksAtATime)
+	err := Replay(s, l, func(rec layout.Record) error {
+		if rec.Kind != layout.Leaf && rec.Kind != layout.Node {
+			return nil
+		}
+		if batch = append(batch, rec.CID); len(batch) < blocksAtATime {
+			return nil
+		}
+		err := yield(batch)
+		batch = batch[:0]
+		return err
+	})
+	if err != nil || len(batch) == 0 {
+		return err
+	}
+	return yield(batch)
+}

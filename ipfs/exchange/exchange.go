@@ -119,11 +119,14 @@ func New(ctx context.Context, cfg Config) (*Exchange, error) {
 }
 
 // Notify sends blocks that have come to be here to peers that asked for them and still wait. It costs a look at each
-// block's length and at who wants it; blocks that nobody waits for are not read. The error is that of the first block
-// which is not here after all.
+// block's length and at who wants it; blocks that nobody waits for are not read. CIDs that are not served are passed over.
+// The error is that of the first block which is not here after all.
 func (x *Exchange) Notify(ctx context.Context, cids ...cid.Cid) error {
 	here := make([]blocks.Block, 0, len(cids))
 	for _, c := range cids {
+		if CheckCID(c) != nil {
+			continue
+		}
 		n, err := x.local.GetSize(ctx, c)
 		if err != nil {
 			return fmt.Errorf("exchange: notify: %w", err)

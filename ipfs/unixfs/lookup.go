@@ -116,3 +116,35 @@ func (it *item) list(entry func(name string, c cid.Cid) error) (below []*item, e
 	slices.Reverse(below)
 	return below, nil
 }
+
+// Total tells what c is, and how many bytes its files have together, each as often as it occurs, without reading files:
+// known tells the size of the file with a CID, or that it does not know it. Files that it does not know count as what
+// their root block says. The limits' Depth and Blocks hold for each directory by itself; entries bounds all of them.
+func Total(ctx context.Context, c cid.Cid, f Fetcher, l Limits, entries int, known func(cid.Cid) (uint64, bool, error)) (Entry, error) {
+	left := entries
+	var total func(c cid.Cid, depth int) (Entry, error)
+	total = func(c cid.Cid, depth int) (Entry, error) {
+		if depth > l.withDefaults().Depth {
+			return Entry{}, &NodeError{c, limited("more than %d directories deep", l.withDefaults().Depth)}
+		}
+		sum := uint64(0)
+		e, err := List(ctx, c, f, l, func(_ string, c cid.Cid) error {
+			if left--; left < 0 {
+				return &NodeError{c, limited("more than %d entries", entries)}
+			}
+			size, ok, err := known(c)
+			if err == nil && !ok {
+				var e Entry
+				e, err = total(c, depth+1)
+				size = e.Size
+			}
+			sum += size
+			return err
+		})
+		if e.Kind == KindDirectory {
+			e.Size = sum
+		}
+		return e, err
+	}
+	return total(c, 0)
+}

@@ -143,6 +143,17 @@ func checkList(t *testing.T, root cid.Cid, m blockMap, r *recorder) {
 	if want := len(r.files) + len(r.links) + len(r.dirs); seen != want {
 		t.Errorf("%d files, links and directories were listed, of %d", seen, want)
 	}
+	bytes := uint64(0)
+	for _, data := range r.files {
+		bytes += uint64(len(data))
+	}
+	unknown := func(cid.Cid) (uint64, bool, error) { return 0, false, nil }
+	if e, err := Total(t.Context(), root, m, Limits{}, seen, unknown); err != nil || e.Size != bytes {
+		t.Errorf("%d bytes in all, want %d: %v", e.Size, bytes, err)
+	}
+	if _, err := Total(t.Context(), root, m, Limits{}, 0, unknown); seen > 1 && !errors.Is(err, ErrLimit) {
+		t.Errorf("more entries than may be: %v", err)
+	}
 	stop := errors.New("stop")
 	if _, err := List(t.Context(), root, m, Limits{}, func(string, cid.Cid) error { return stop }); len(r.dirs) > 0 && !errors.Is(err, stop) {
 		t.Errorf("an error of entry: %v", err)

@@ -7,12 +7,13 @@ import (
 	"os"
 	"reflect"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	lsm "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/iroh-ipfs/bridge/mapping/pebble/internal/room"
 )
 
 // health is what the engine says about the disk. It is the engine's logger and
@@ -33,7 +34,7 @@ type health struct {
 	// wait for ever.
 	flush, tried atomic.Pointer[engineError]
 	// full tells of a manifest that waits for room.
-	full *fullness
+	full *room.Full
 	// exit ends the process: os.Exit, but for tests.
 	exit func(status int)
 	// ailed is when a job in the background failed last, in nanoseconds.
@@ -43,7 +44,7 @@ type health struct {
 type engineError struct{ error }
 
 func newHealth(log *slog.Logger) *health {
-	h := &health{log: log, full: &fullness{}, exit: os.Exit}
+	h := &health{log: log, full: &room.Full{}, exit: os.Exit}
 	if log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 		h.exit = func(int) {} // so that the panic says why
@@ -55,48 +56,14 @@ func (h *health) Infof(format string, args ...any)  { h.log.Debug(fmt.Sprintf(fo
 func (h *health) Errorf(format string, args ...any) { h.log.Error(fmt.Sprintf(format, args...)) }
 
 func (h *health) Fatalf(format string, args ...any) {
-	e := &engineError{fatal{fmt.Sprintf(format, args...), args}}
+	e := &engineError{room.Fatal{Text: fmt.Sprintf(format, args...), Causes: args}}
 	h.failed.CompareAndSwap(nil, e)
-	if !calledByUs() {
+	if !room.CalledBy(reflect.TypeFor[health]().PkgPath(), "(*Store).", "engine") {
 		h.log.Error("the mapping database cannot go on and the process ends: see to the disk, which may be full or failing, and start again; "+
 			"nothing that was acknowledged is lost", "err", e.error)
 		h.exit(1)
 	}
 	panic(e)
-}
-
-// fatal is an error of the engine, in its words. It is the errors that it names.
-type fatal struct {
-	text  string
-	cause []any
-}
-
-func (f fatal) Error() string { return f.text }
-
-func (f fatal) Unwrap() (all []error) {
-	for _, c := range f.cause {
-		if err, ok := c.(error); ok {
-			all = append(all, err)
-		}
-	}
-	return all
-}
-
-// calledByUs tells whether the engine runs in a call of this package, whose
-// deferred recover awaits the panic.
-func calledByUs() bool {
-	here := reflect.TypeFor[health]().PkgPath()
-	pc := make([]uintptr, 64)
-	frames := runtime.CallersFrames(pc[:runtime.Callers(2, pc)])
-	for {
-		f, more := frames.Next()
-		if strings.HasPrefix(f.Function, here+".(*Store).") || strings.HasPrefix(f.Function, here+".engine") {
-			return true
-		}
-		if !more {
-			return false
-		}
-	}
 }
 
 // listener listens to the engine's jobs in the background.
@@ -131,7 +98,7 @@ func (h *health) err() error {
 	if e := h.flush.Load(); e != nil {
 		return fmt.Errorf("%w: %w", ErrFailed, e.error)
 	}
-	if err := h.full.refused(); err != nil {
+	if err := h.full.Refused(); err != nil {
 		return fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	return nil

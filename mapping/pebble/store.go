@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/iroh-ipfs/bridge/mapping"
+	"github.com/iroh-ipfs/bridge/mapping/pebble/internal/room"
 )
 
 // ErrFailed says that the disk refuses writes. What was acknowledged is there,
@@ -112,14 +113,14 @@ func open(dir string, cfg Config) (_ *Store, err error) {
 	if err := s.load(cfg.Existing); err != nil {
 		return nil, errors.Join(damaged(err), s.db.Close())
 	}
-	s.health.full.start()
+	s.health.full.Start()
 	s.closing, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
 
 func options(cfg Config, log *health) *lsm.Options {
 	o := &lsm.Options{
-		FS:                          patient{room{cfg.FS, log.full}, log},
+		FS:                          patient{room.FS{FS: cfg.FS, Full: log.full}, log},
 		Comparer:                    comparer(),
 		FormatMajorVersion:          lsm.FormatTableFormatV6,
 		CacheSize:                   cfg.CacheSize,
@@ -244,7 +245,7 @@ func (s *Store) closeEngine() (err error, ended bool) {
 		case err := <-done:
 			return err, true
 		case <-look.C:
-			if s.health.full.refused() != nil {
+			if s.health.full.Refused() != nil {
 				return nil, false
 			}
 		}
