@@ -3,6 +3,7 @@ package bridge
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,7 +24,7 @@ func TestPartsOfAFolder(t *testing.T) {
 	if err := os.Mkdir(wide, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 1500 {
+	for i := range 1150 {
 		name := filepath.Join(wide, fmt.Sprintf("%04d%s", i, strings.Repeat("n", 200)))
 		if err := os.WriteFile(name, []byte(name[len(name)-i%7:]), 0o644); err != nil {
 			t.Fatal(err)
@@ -38,10 +39,8 @@ func TestPartsOfAFolder(t *testing.T) {
 		whole := add(t, b, AddRequest{Path: dir, Profile: profile})
 		for _, part := range []string{"deep", "deep/er", "deep/wide", "grüße/日本"} {
 			c := add(t, other, AddRequest{Path: filepath.Join(dir, filepath.FromSlash(part)), Profile: profile})
-			for _, name := range []string{c.CID, "/ipfs/" + c.CID} {
-				if diff := cmp.Diff(diskTree(t, filepath.Join(dir, filepath.FromSlash(part))), tree(t, b, name)); diff != "" {
-					t.Errorf("%s: %s", part, diff)
-				}
+			if got := tree(t, b, "/ipfs/"+c.CID); !maps.Equal(diskTree(t, filepath.Join(dir, filepath.FromSlash(part))), got) {
+				t.Errorf("%s: got another tree, of %d names", part, len(got))
 			}
 			want := Mapped{CID: c.CID, Format: "collection", Size: c.Size, CIDs: []string{c.CID}}
 			if m, err := b.Map(t.Context(), c.CID); err != nil || !cmp.Equal(m, want) {
