@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/iroh-ipfs/bridge/bridge/arrival"
 	"github.com/iroh-ipfs/bridge/bridge/collection"
 	"github.com/iroh-ipfs/bridge/bridge/pieces"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
@@ -22,7 +25,7 @@ type ExposeRequest struct {
 	Ticket string `json:"ticket" doc:"iroh blob ticket, raw or hash sequence"`
 }
 
-// Expose fetches what a ticket names, verified, and lays it out as UnixFS:
+// Expose fetches what a ticket names, verified, and lays it out as UnixFS while it comes in:
 //
 //	ticket → blobs.Downloader → store → pieces → UnixFS leaves → mapping.Commit → provide
 //
@@ -36,6 +39,10 @@ func (b *Bridge) Expose(ctx context.Context, req ExposeRequest, p Progress) (Con
 	if l, err := b.find(ctx, target{hash: t.Hash}); err == nil && l.Layout != [32]byte{} {
 		return b.describe(l), nil
 	}
+	n := b.online()
+	if n == nil {
+		return Content{}, errors.New("bridge: the network is not up")
+	}
 	profile, err := profileOf("")
 	if err != nil {
 		return Content{}, err
@@ -45,21 +52,26 @@ func (b *Bridge) Expose(ctx context.Context, req ExposeRequest, p Progress) (Con
 		return Content{}, err
 	}
 	defer end()
-	if err := b.fetch(ctx, r, t, p); err != nil {
+	// The blobs are referenced before they come, so that no purge takes them away.
+	if err := r.Hold(t.Hash); err != nil {
 		return Content{}, err
 	}
+	p.Item(t.Hash.String(), -1)
 	var root unixfs.Entry
-	format := mapping.FormatBlob
-	if t.Format == ticket.Raw {
-		root, err = b.layOut(ctx, r, t.Hash.String(), t.Hash, p)
-	} else {
-		var src *blobSource
-		if src, err = b.sequence(r, t.Hash, p); err == nil {
-			format = src.Format
-			root, err = r.Folder(ctx, src, ".", 0)
-		}
-	}
-	if err != nil {
+	var format mapping.Format
+	a := arrival.New(p)
+	both, bothCtx := errgroup.WithContext(ctx)
+	both.Go(func() error {
+		_, err := n.downloader.Fetch(bothCtx, t.Addr, t.Hash, t.Format, a)
+		err = fetchError(err)
+		a.End(err)
+		return err
+	})
+	both.Go(func() (err error) {
+		root, format, err = b.layOutTicket(bothCtx, r, t, a)
+		return err
+	})
+	if err := both.Wait(); err != nil {
 		return Content{}, err
 	}
 	link, err := r.CommitAs(ctx, root.CID, t.Hash, format)
@@ -69,25 +81,25 @@ func (b *Bridge) Expose(ctx context.Context, req ExposeRequest, p Progress) (Con
 	return b.linked(link), nil
 }
 
-// fetch brings the ticket's blobs into the store. They are referenced first, so that no purge takes them away.
-func (b *Bridge) fetch(ctx context.Context, r *recording.Recording, t ticket.Blob, p Progress) error {
-	n := b.online()
-	if n == nil {
-		return errors.New("bridge: the network is not up")
+// layOutTicket computes the UnixFS layout of what a ticket names.
+func (b *Bridge) layOutTicket(ctx context.Context, r *recording.Recording, t ticket.Blob, a *arrival.Arrival) (unixfs.Entry, mapping.Format, error) {
+	if t.Format == ticket.Raw {
+		root, err := b.layOut(ctx, r, t.Hash.String(), t.Hash, a)
+		return root, mapping.FormatBlob, err
 	}
-	if err := r.Hold(t.Hash); err != nil {
-		return err
+	src, err := b.sequence(ctx, r, t.Hash, a)
+	if err != nil {
+		return unixfs.Entry{}, "", err
 	}
-	p.Item(t.Hash.String(), -1)
-	if _, err := n.downloader.Fetch(ctx, t.Addr, t.Hash, t.Format, fetchProgress{p}); err != nil {
-		return fetchError(err)
-	}
-	return nil
+	root, err := r.Folder(ctx, src, ".", 0)
+	return root, src.Format, err
 }
 
 // fetchError sorts the downloader's errors into the bridge's.
 func fetchError(err error) error {
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, bao.ErrHashMismatch):
 		return fmt.Errorf("%w: the provider sent bytes that do not match the hash; nothing of them was kept: %w", ErrVerify, err)
 	case errors.Is(err, blobs.ErrNotFound):
@@ -96,20 +108,30 @@ func fetchError(err error) error {
 	return fmt.Errorf("bridge: %w", err)
 }
 
-// blobSource is the files of a hash sequence, all of them in the store.
+// blobSource is the files of a hash sequence, in the store or about to be.
 type blobSource struct {
 	*collection.Tree
-	b        *Bridge
-	progress Progress
+	b       *Bridge
+	arrival *arrival.Arrival
 }
 
 // sequence reads a hash sequence as a tree of files.
-func (b *Bridge) sequence(r *recording.Recording, root bao.Hash, p Progress) (*blobSource, error) {
-	seq, err := b.readSmall(root)
+func (b *Bridge) sequence(ctx context.Context, r *recording.Recording, root bao.Hash, a *arrival.Arrival) (*blobSource, error) {
+	read := func(hash bao.Hash) (data []byte, err error) {
+		err = a.Until(ctx, func() error {
+			data, err = collection.ReadBlob(b.store, hash)
+			return err
+		})
+		if err != nil {
+			err = a.Cause(storeError(hash, err))
+		}
+		return data, err
+	}
+	seq, err := read(root)
 	if err != nil {
 		return nil, err
 	}
-	tree, err := collection.Read(seq, b.readSmall)
+	tree, err := collection.Read(seq, read)
 	if err != nil {
 		return nil, err
 	}
@@ -118,29 +140,33 @@ func (b *Bridge) sequence(r *recording.Recording, root bao.Hash, p Progress) (*b
 	} else if err := r.Hold(tree.Meta); err != nil {
 		return nil, err
 	}
-	return &blobSource{Tree: tree, b: b, progress: p}, nil
+	return &blobSource{Tree: tree, b: b, arrival: a}, nil
 }
 
 func (s *blobSource) File(ctx context.Context, r *recording.Recording, name string, it recording.Item) (unixfs.Entry, error) {
-	return s.b.layOut(ctx, r, name, s.Hash(it.Index), s.progress)
+	return s.b.layOut(ctx, r, name, s.Hash(it.Index), s.arrival)
 }
 
-// stored is a blob that the store has already.
+// stored is a blob that the store has already, or will have before the link is committed.
 type stored bao.Hash
 
 func (h stored) Root() (bao.Hash, error)                  { return bao.Hash(h), nil }
 func (h stored) Commit(context.Context) (bao.Hash, error) { return bao.Hash(h), nil }
 
-// layOut computes the UnixFS layout of a blob that the store has.
-func (b *Bridge) layOut(ctx context.Context, r *recording.Recording, name string, hash bao.Hash, p Progress) (unixfs.Entry, error) {
+// layOut computes the UnixFS layout of a blob that the store has, or that is coming.
+func (b *Bridge) layOut(ctx context.Context, r *recording.Recording, name string, hash bao.Hash, a *arrival.Arrival) (unixfs.Entry, error) {
 	if err := r.Hold(hash); err != nil {
 		return unixfs.Entry{}, err
 	}
-	blob, err := b.store.Open(hash)
+	blob, bytes, err := a.Open(ctx, b.store, hash)
 	if err != nil {
-		return unixfs.Entry{}, storeError(hash, err)
+		return unixfs.Entry{}, a.Cause(storeError(hash, err))
 	}
 	defer blob.Close()
+	p := Progress(Silent{}) // while the download reports
+	if a.Ended() {
+		p = a.Progress
+	}
 	p.Item(name, int64(blob.Size()))
 	file := r.BeginFile(blob.Size())
 	// Bytes in a file that is not ours may have changed since they were hashed: then they are hashed again.
@@ -154,9 +180,9 @@ func (b *Bridge) layOut(ctx context.Context, r *recording.Recording, name string
 		p.Bytes(uint64(len(pc.Data)))
 		return file.Add(pc.Leaves)
 	})
-	_, err = h.ReadFrom(io.NewSectionReader(blob, 0, int64(blob.Size())))
+	_, err = h.ReadFrom(io.NewSectionReader(bytes, 0, int64(blob.Size())))
 	if err = h.Close(err); err != nil {
-		return unixfs.Entry{}, storeError(hash, err)
+		return unixfs.Entry{}, a.Cause(storeError(hash, err))
 	}
 	if blob.InPlace() {
 		if got, err := tree.Root(); err != nil || got != hash {
@@ -164,12 +190,4 @@ func (b *Bridge) layOut(ctx context.Context, r *recording.Recording, name string
 		}
 	}
 	return r.EndFile(ctx, name, file, stored(hash))
-}
-
-// fetchProgress tells a Progress what the downloader does.
-type fetchProgress struct{ Progress }
-
-func (p fetchProgress) Blob(hash bao.Hash, size, have uint64) {
-	p.Item(hash.String(), int64(size))
-	p.Progress.Bytes(have)
 }

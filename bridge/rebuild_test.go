@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/iroh-ipfs/bridge/bridge/collection"
 	"github.com/iroh-ipfs/bridge/bridge/config"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/store"
@@ -361,7 +362,7 @@ func TestRebuildTrustsNoLookalike(t *testing.T) {
 	}
 	names := filesOf(t, map[string][]byte{"secret": random(31, 300_000), "kept": random(32, 300_000)})
 	secret, kept := add(t, b, AddRequest{Path: names["secret"]}), add(t, b, AddRequest{Path: names["kept"]})
-	real, err := b.readSmall(layoutOf(t, b, secret.CID))
+	real, err := collection.ReadBlob(b.store, layoutOf(t, b, secret.CID))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/iroh-ipfs/bridge/bridge/collection"
 	"github.com/iroh-ipfs/bridge/ipfs/exchange"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/store"
@@ -106,23 +105,6 @@ func storeError(hash bao.Hash, err error) error {
 			ErrVerify, hash, err)
 	}
 	return fmt.Errorf("bridge: blob %s: %w", hash, err)
-}
-
-// readSmall returns a whole blob: a hash sequence, or a collection's names.
-func (b *Bridge) readSmall(hash bao.Hash) ([]byte, error) {
-	blob, err := b.store.Open(hash)
-	if err != nil {
-		return nil, storeError(hash, err)
-	}
-	defer blob.Close()
-	if blob.Size() > collection.MaxBytes {
-		return nil, fmt.Errorf("%w: %s has %d bytes; the limit is %d", collection.ErrTooLarge, hash, blob.Size(), collection.MaxBytes)
-	}
-	data := make([]byte, blob.Size())
-	if _, err := blob.ReadAt(data, 0); err != nil && err != io.EOF {
-		return nil, storeError(hash, err)
-	}
-	return data, nil
 }
 
 // localDAG lets the UnixFS walk read what is linked here. Every block is checked against its CID, since what comes

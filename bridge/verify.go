@@ -66,5 +66,4 @@ type source struct{ b *Bridge }
 
 func (s source) ReadBlock(blk mapping.Block) ([]byte, bool, error) { return s.b.readBlock(blk) }
 func (s source) CheckBlock(c cid.Cid, data []byte) error           { return checkBlock(c, data) }
-func (s source) ReadSmall(hash bao.Hash) ([]byte, error)           { return s.b.readSmall(hash) }
 func (s source) Explain(hash bao.Hash, err error) error            { return storeError(hash, err) }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/mapping"
 )
 
@@ -23,8 +25,25 @@ import (
 // whose root is an endless blob.
 const MaxBytes = 32 << 20
 
-// ErrTooLarge is what a reader of blobs returns for one of more than MaxBytes.
+// ErrTooLarge says that a blob has more than MaxBytes.
 var ErrTooLarge = errors.New("blob is too large to be read whole")
+
+// ReadBlob returns a whole blob: a hash sequence, or a collection's names. Errors: ErrTooLarge, and the store's.
+func ReadBlob(s *store.Store, hash bao.Hash) ([]byte, error) {
+	blob, err := s.Open(hash)
+	if err != nil {
+		return nil, err
+	}
+	defer blob.Close()
+	if blob.Size() > MaxBytes {
+		return nil, fmt.Errorf("%w: %d bytes; the limit is %d", ErrTooLarge, blob.Size(), MaxBytes)
+	}
+	data := make([]byte, blob.Size())
+	if _, err := blob.ReadAt(data, 0); err != nil && err != io.EOF {
+		return nil, err
+	}
+	return data, nil
+}
 
 // A Tree is what a hash sequence holds. Its files are in path order.
 type Tree struct {

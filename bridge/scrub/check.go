@@ -8,6 +8,7 @@ import (
 	"github.com/ipfs/go-cid"
 	mh "github.com/multiformats/go-multihash"
 
+	"github.com/iroh-ipfs/bridge/bridge/collection"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
@@ -124,7 +125,7 @@ func (c *checker) children(l mapping.Link) error {
 	if l.Format == mapping.FormatBlob {
 		return nil
 	}
-	seq, err := c.s.Source.ReadSmall(l.Hash)
+	seq, err := collection.ReadBlob(c.s.Store, l.Hash)
 	var hashes []bao.Hash
 	if err == nil {
 		hashes, err = blobs.ParseHashSeq(seq)
@@ -243,9 +244,9 @@ func (s *Scrubber) references(tx mapping.Tx, l mapping.Link) error {
 	if l.Format != mapping.FormatCollection {
 		return nil // the link's own hash is referred to by its commit
 	}
-	seq, err := s.Source.ReadSmall(l.Hash)
+	seq, err := collection.ReadBlob(s.Store, l.Hash)
 	if err != nil {
-		return err
+		return s.Source.Explain(l.Hash, err)
 	}
 	hashes, err := blobs.ParseHashSeq(seq)
 	if err != nil {

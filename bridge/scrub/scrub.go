@@ -39,8 +39,6 @@ type Source interface {
 	ReadBlock(b mapping.Block) (data []byte, foreign bool, err error)
 	// CheckBlock compares a block's bytes with its CID.
 	CheckBlock(c cid.Cid, data []byte) error
-	// ReadSmall returns a whole blob of bounded size.
-	ReadSmall(hash bao.Hash) ([]byte, error)
 	// Explain says, for people, what an error of the store about a blob means.
 	Explain(hash bao.Hash, err error) error
 }
