@@ -16,7 +16,7 @@ KUBO     = BRIDGE_TEST_KUBO=$$($(GO) run ./integration/peers -only kubo -path)
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := build
-.PHONY: build generate peers test unit race cover lint fmt vet arch verify run bench fuzz kill9 soak clean help
+.PHONY: build generate peers test unit race cover lint fmt vet arch verify run bench pgo fuzz kill9 soak clean help
 
 build: generate ## build bin/bridge
 	$(GO) build -o bin/bridge ./cmd/bridge
@@ -69,6 +69,10 @@ run: build ## start a bridge, add examples/sample, print the commands that fetch
 bench: build ## the figures of docs/benchmarks.md
 	$(GO) run ./integration/peers -only kubo,rust,b3sum
 	$(GO) run ./integration/bench
+
+pgo: build ## measure where the bridge spends its time, for the compiler: cmd/bridge/default.pgo
+	$(GO) run ./integration/peers -only kubo,rust,b3sum
+	-$(GO) run ./integration/bench -rounds 1 -size 536870912 -profile cmd/bridge/default.pgo
 
 fuzz: generate ## every fuzz target for FUZZTIME
 	@for pkg in $(UNIT); do \

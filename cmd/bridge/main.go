@@ -51,7 +51,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	stop, err := a.profile()
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+		err = errors.Join(err, stop())
+	}
 	if err == nil {
 		return exitDone
 	}

@@ -23,11 +23,12 @@ import (
 
 // options are the command's flags.
 type options struct {
-	rounds int
-	size   int64
-	files  int
-	only   *regexp.Regexp
-	dir    string
+	rounds  int
+	size    int64
+	files   int
+	only    *regexp.Regexp
+	dir     string
+	profile string // file for the CPU profile of the bridge's processes; "" is none
 }
 
 func main() {
@@ -36,6 +37,7 @@ func main() {
 	flag.Int64Var(&o.size, "size", 1<<30, "bytes of the big file")
 	flag.IntVar(&o.files, "files", 10000, "files of 4 KiB in the folder")
 	flag.StringVar(&o.dir, "dir", "", "folder for stores and inputs (default: a temporary one)")
+	flag.StringVar(&o.profile, "profile", "", "file for the CPU profile of the bridge, all its processes together")
 	only := flag.String("only", "", "measure only figures whose name matches")
 	flag.Parse()
 	var err error
@@ -77,6 +79,11 @@ func run(ctx context.Context, o options) (int, error) {
 			return 0, fmt.Errorf("%s: %w", f.name, err)
 		}
 		results = append(results, r)
+	}
+	if o.profile != "" {
+		if err := mergeProfiles(b.profiles(), o.profile); err != nil {
+			return 0, fmt.Errorf("profile: %w", err)
+		}
 	}
 	return report(os.Stdout, o, results), nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -74,6 +75,12 @@ func prepare(ctx context.Context, o options, dir string) (*bench, error) {
 		return nil, err
 	}
 	b.bridge.Env = []string{"BRIDGE_LOCAL=1"}
+	if o.profile != "" {
+		if err := os.Mkdir(b.profiles(), 0o755); err != nil {
+			return nil, err
+		}
+		b.bridge.Env = append(b.bridge.Env, "BRIDGE_CPU_PROFILE="+b.profiles())
+	}
 	if b.rust, err = b.cache.RustPeer(ctx); err != nil {
 		return nil, err
 	}
@@ -94,6 +101,9 @@ func prepare(ctx context.Context, o options, dir string) (*bench, error) {
 	}
 	return b, nil
 }
+
+// profiles is where the bridge's processes leave their profiles.
+func (b *bench) profiles() string { return filepath.Join(b.dir, "profiles") }
 
 // fill writes random bytes.
 func fill(path string, size int64, seed uint64) error {
@@ -149,6 +159,10 @@ func (b *bench) turn(ctx context.Context, side func(context.Context, *turn) (sam
 	t := &turn{bench: b, dir: dir}
 	s, err := side(ctx, t)
 	for _, p := range t.procs {
+		if b.o.profile != "" {
+			err = errors.Join(err, p.Stop()) // a profile is written at the end
+			continue
+		}
 		p.Kill()
 	}
 	if err != nil {
