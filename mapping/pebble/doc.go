@@ -50,7 +50,8 @@
 // full or failing disk) the store refuses all further work with [ErrFailed]
 // until it is closed and opened again; nothing that was acknowledged is lost by
 // that. A manifest that cannot be written for want of space is written when
-// there is some; meanwhile writes fail with ErrFailed. A disk that refuses the
+// there is some; meanwhile writes that begin fail with ErrFailed, and those that
+// had begun wait. A disk that refuses the
 // manifest for another reason ends the process, with a line in the log. What
 // cannot be read any more is rebuilt from the layouts of the links, see
 // [Rebuild].

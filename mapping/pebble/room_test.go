@@ -117,21 +117,29 @@ func keepCommitting(t *testing.T, s *Store, from uint64) (end func() uint64) {
 	return func() uint64 { close(stop); return <-done }
 }
 
-// begins tries a transaction until the error is as wanted.
+// begins tries transactions until the error of one is as wanted. One that comes just before the disk is known to be full
+// waits for room, and the next one is tried meanwhile.
 func begins(t *testing.T, s *Store, want func(error) bool) {
 	t.Helper()
-	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
-		tx, err := s.Begin(context.Background())
-		if err == nil {
-			err = tx.Abort()
-		}
-		if want(err) {
-			return
-		}
-		if time.Since(begun) > 20*time.Second {
-			t.Fatalf("still %v", err)
+	tried := make(chan error, 30_000) // as many as can be tried
+	for begun := time.Now(); time.Since(begun) < 20*time.Second; {
+		go func() {
+			tx, err := s.Begin(context.Background())
+			if err == nil {
+				err = tx.Abort()
+			}
+			tried <- err
+		}()
+		select {
+		case err := <-tried:
+			if want(err) {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
+	t.Fatal("no transaction begins as wanted")
 }
 
 func refusedForRoom(err error) bool {
