@@ -123,11 +123,15 @@ func (g *Register) untag(kind string, layout bao.Hash) error {
 	return g.store.DeleteTag(kind + layout.String())
 }
 
-// commit makes a link visible, and all its blobs and its tag durable before.
+// commit makes a link visible, and before that its tag durable, and before that all its blobs: a tag without its blobs
+// would be a link that is lost for ever.
 func (g *Register) commit(ctx context.Context, tx mapping.Tx, l mapping.Link) error {
 	defer g.lock(l.CID)()
 	before, err := g.mapping.Link(ctx, l.CID)
 	if err != nil && !errors.Is(err, mapping.ErrNotFound) {
+		return err
+	}
+	if err := g.store.Sync(ctx); err != nil {
 		return err
 	}
 	if err := g.enter(l.Layout); err != nil {
