@@ -61,9 +61,9 @@ func TestBadBlocks(t *testing.T) {
 	}
 }
 
-// TestUnwantedBlocks: ten thousand blocks that nobody asked for, with right and
-// wrong CIDs, blocks that are too large, and CIDs of every refused kind, leave
-// nothing behind.
+// TestUnwantedBlocks is figure 19: ten thousand blocks that nobody asked for and
+// that are not what their CIDs say, a thousand that are too large, and five
+// hundred with CIDs of every refused kind leave nothing behind.
 func TestUnwantedBlocks(t *testing.T) {
 	b := start(t, Config{})
 	s := session(t, b.Exchange)
@@ -81,21 +81,22 @@ func TestUnwantedBlocks(t *testing.T) {
 		}
 		msgs = append(msgs, m)
 	}
-	for range 20 {
-		m := message.New(false)
-		big := make([]byte, maxBlock+1)
-		m.AddBlock(forged(sum(t, 1, cid.Raw, mh.SHA2_256, big), big))
-		msgs = append(msgs, m)
+	large := message.New(false)
+	big := make([]byte, maxBlock+1)
+	large.AddBlock(forged(sum(t, 1, cid.Raw, mh.SHA2_256, big), big))
+	for range 1000 {
+		msgs = append(msgs, large)
 	}
-	for _, code := range []uint64{mh.SHA1, mh.MD5, mh.MURMUR3X64_64, mh.IDENTITY} {
-		m := message.New(false)
-		data := random(7, 200)
-		prefix := cid.Prefix{Version: 1, Codec: cid.Raw, MhType: code, MhLength: -1}
-		if c, err := prefix.Sum(data); err == nil {
-			m.AddBlock(forged(c, data))
-			msgs = append(msgs, m)
+	refused := message.New(false)
+	for i, codes := 0, []uint64{mh.SHA1, mh.MD5, mh.MURMUR3X64_64, mh.IDENTITY}; i < 500; i++ {
+		data := random(uint64(i), 200)
+		c, err := cid.Prefix{Version: 1, Codec: cid.Raw, MhType: codes[i%len(codes)], MhLength: -1}.Sum(data)
+		if err != nil {
+			t.Fatal(err)
 		}
+		refused.AddBlock(forged(c, data))
 	}
+	msgs = append(msgs, refused)
 	before := heap()
 	for _, m := range msgs {
 		// A message that is not liked ends its stream only.
