@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/rpktls/internal/wire"
 )
 
@@ -120,14 +121,17 @@ func TestEncryptedExtensionsAlerts(t *testing.T) {
 	})
 }
 
-// TestPeerMismatch: the client's error says what happened, and the alert is the one that iroh sends.
+// TestPeerMismatch: a thousand times another endpoint than the one that was dialed. The client's error says what
+// happened, and the alert is the one that iroh sends.
 func TestPeerMismatch(t *testing.T) {
-	client, server := newPair()
-	id := seedKey(7).ID()
-	client.conn.config.PeerID = &id
-	err := handshake(client, server, nil)
-	if !errors.Is(err, ErrPeerMismatch) || alertOf(err) != 48 || client.done || server.done {
-		t.Errorf("error %v", err)
+	for i := range 1000 {
+		client, server := newPair()
+		id := key.SecretKeyFromSeed([32]byte{7, byte(i), byte(i >> 8)}).ID()
+		client.conn.config.PeerID = &id
+		err := handshake(client, server, nil)
+		if !errors.Is(err, ErrPeerMismatch) || alertOf(err) != 48 || client.done || server.done {
+			t.Fatalf("%d: error %v", i, err)
+		}
 	}
 }
 
