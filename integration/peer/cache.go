@@ -26,12 +26,14 @@ const (
 	Kubo   Kind = "kubo"
 	Rust   Kind = "rust"
 	Sendme Kind = "sendme"
+	Relay  Kind = "iroh-relay"
 	B3sum  Kind = "b3sum"
 )
 
 // Versions of the crates that are installed by name; the others are pinned by kubo/go.mod and rust/Cargo.lock.
 const (
 	SendmeVersion = "0.37.1"
+	RelayVersion  = "1.4.1"
 	B3sumVersion  = "1.8.2"
 )
 
@@ -48,7 +50,7 @@ type Cache struct {
 }
 
 // Path returns the program file of a peer, building it first when it is not there. The first build of Kubo takes about
-// four minutes on two cores, that of the Rust peer and of sendme about five each.
+// four minutes on two cores, that of the Rust peer, of sendme and of the relay about five each.
 func (c Cache) Path(ctx context.Context, kind Kind) (string, error) {
 	dir, bin, err := c.place(kind)
 	if err != nil {
@@ -117,6 +119,8 @@ func version(kind Kind) (string, error) {
 		return rustVersion()
 	case Sendme:
 		return SendmeVersion, nil
+	case Relay:
+		return RelayVersion, nil
 	case B3sum:
 		return B3sumVersion, nil
 	}
@@ -228,9 +232,11 @@ func (c Cache) build(ctx context.Context, kind Kind, dir, bin string) error {
 	if err != nil {
 		return err
 	}
-	err = c.run(ctx, dir, bin, "cargo", "install", string(kind)+"@"+version, "--locked", "--force",
-		"--root", dir, "--target-dir", target)
-	if err != nil {
+	args := []string{"install", string(kind) + "@" + version, "--locked", "--force", "--root", dir, "--target-dir", target}
+	if kind == Relay {
+		args = append(args, "--features", "server")
+	}
+	if err := c.run(ctx, dir, bin, "cargo", args...); err != nil {
 		return err
 	}
 	return copyProgram(filepath.Join(dir, "bin", filepath.Base(bin)), bin)

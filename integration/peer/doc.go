@@ -1,19 +1,20 @@
 // Package peer builds, starts and stops the real peers that the bridge is tested against: Kubo, a Rust node on iroh
-// and iroh-blobs, and sendme; and the bridge itself, as a program like any other.
+// and iroh-blobs, sendme and iroh-relay; and the bridge itself, as a program like any other.
 //
 // Peers are never mocked. Each is built once from pinned sources and kept in a cache folder, [Cache]:
 //
-//	kubo     github.com/ipfs/kubo as pinned by kubo/go.mod and its go.sum
-//	rust     the crate in rust/, pinned by its Cargo.lock
-//	sendme   cargo install of a fixed version with its own lock file
-//	b3sum    the same; only the benchmarks need it
+//	kubo        github.com/ipfs/kubo as pinned by kubo/go.mod and its go.sum
+//	rust        the crate in rust/, pinned by its Cargo.lock
+//	sendme      cargo install of a fixed version with its own lock file
+//	iroh-relay  the same, with the feature server
+//	b3sum       the same; only the benchmarks need it
 //
 // The cache is the folder named by BRIDGE_PEERS, or iroh-ipfs-bridge/peers in the user's cache folder. A peer's folder
 // carries its version (for the Rust crate a hash of its sources), so a change of version builds anew, and a file lock
 // makes processes that want the same peer wait for one build.
 //
-// All peers listen on 127.0.0.1 (sendme on ::1 as well), have no bootstrap peers, no relay and no discovery, and live
-// in folders that the caller gives them. A peer ends when it is stopped, when the context it was started with ends,
+// All peers listen on 127.0.0.1 (sendme on ::1 as well), have no bootstrap peers, no discovery and no relay but one of
+// these that they are told, and live in folders that the caller gives them. A peer ends when it is stopped, when the context it was started with ends,
 // and, on Linux, when the process that started it dies.
 //
 // The package does not depend on the rest of the module, so the tests of any package may use it. What it reports is

@@ -12,7 +12,7 @@ import (
 )
 
 func TestPlaceCarriesVersion(t *testing.T) {
-	for kind, want := range map[Kind]string{Kubo: "kubo-v0.43.0-", Sendme: "sendme-0.37.1-", B3sum: "b3sum-1.8.2-", Rust: "rust-"} {
+	for kind, want := range map[Kind]string{Kubo: "kubo-v0.43.0-", Sendme: "sendme-0.37.1-", Relay: "iroh-relay-1.4.1-", B3sum: "b3sum-1.8.2-", Rust: "rust-"} {
 		dir, bin, err := Cache{Dir: "x"}.place(kind)
 		if err != nil {
 			t.Fatal(err)
@@ -33,7 +33,7 @@ func TestFailedBuildLeavesNothingToUse(t *testing.T) {
 	t.Setenv("PATH", "")
 	var log bytes.Buffer
 	c := Cache{Dir: t.TempDir(), Log: &log}
-	for _, kind := range []Kind{Rust, Sendme, B3sum} {
+	for _, kind := range []Kind{Rust, Sendme, Relay, B3sum} {
 		if _, err := c.Path(t.Context(), kind); !errors.Is(err, ErrNoCargo) {
 			t.Errorf("%s without cargo: %v, want ErrNoCargo", kind, err)
 		}

@@ -26,11 +26,27 @@ type RustNode struct {
 	*Process
 }
 
-// Target is the node's address in the form that [RustPeer.Raw] and [RustPeer.Dial] take.
+// Target is the node's direct address in the form that [RustPeer.Raw] and [RustPeer.Dial] take.
 func (n *RustNode) Target() string { return n.ID + "@" + n.Addrs[0] }
 
 // RustPeer runs the Rust peer's commands.
-type RustPeer struct{ Bin string }
+type RustPeer struct {
+	Bin       string
+	Relay     string // URL of the one relay that it uses; empty: none
+	RelayOnly bool   // no sockets of its own, everything goes through the relay
+}
+
+// flags are those that all commands have.
+func (r RustPeer) flags() []string {
+	var flags []string
+	if r.Relay != "" {
+		flags = append(flags, "--relay", r.Relay)
+	}
+	if r.RelayOnly {
+		flags = append(flags, "--relay-only")
+	}
+	return flags
+}
 
 // RustPeer returns the Rust peer, built when it is missing.
 func (c Cache) RustPeer(ctx context.Context) (RustPeer, error) {
@@ -55,7 +71,7 @@ func (r RustPeer) Echo(ctx context.Context, alpns ...string) (*RustNode, error) 
 
 func (r RustPeer) up(ctx context.Context, args []string) (*RustNode, error) {
 	process, err := Start(ctx, Command{
-		Path: r.Bin, Args: args, HoldStdin: true,
+		Path: r.Bin, Args: append(r.flags(), args...), HoldStdin: true,
 		Ready: func(line string) bool { return strings.Contains(line, `"event":"ready"`) },
 	})
 	if err != nil {
@@ -112,7 +128,7 @@ type RustDial struct {
 	ClosedBy string `json:"closedBy"` // why the other side closed within the hold time, if it did
 }
 
-// Dial shakes hands with a target, which is a blob ticket or ID@IP:PORT; flags are those of the command, such as
+// Dial shakes hands with a target, which is a blob ticket, ID@IP:PORT or ID@URL of a relay; flags are those of the command, such as
 // "--alpn", "--hold" and "--secret".
 func (r RustPeer) Dial(ctx context.Context, target string, flags ...string) (RustDial, error) {
 	var d RustDial
@@ -141,7 +157,7 @@ func (r RustPeer) Raw(ctx context.Context, target string, requests []string, fla
 
 // run decodes the one JSON object that a command prints.
 func (r RustPeer) run(ctx context.Context, value any, args ...string) error {
-	out, _, err := Output(ctx, Command{Path: r.Bin, Args: args})
+	out, _, err := Output(ctx, Command{Path: r.Bin, Args: append(r.flags(), args...)})
 	if err != nil {
 		return fmt.Errorf("peer: %w", err)
 	}

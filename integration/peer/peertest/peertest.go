@@ -57,6 +57,21 @@ func Sendme(t testing.TB) peer.SendmePeer {
 	return peer.SendmePeer{Bin: Need(t, peer.Sendme)}
 }
 
+// Relay starts a relay with an empty folder, unless cfg names one.
+func Relay(t testing.TB, cfg peer.RelayConfig) *peer.RelayServer {
+	t.Helper()
+	Need(t, peer.Relay)
+	if cfg.Dir == "" {
+		cfg.Dir = t.TempDir()
+	}
+	r, err := peer.Cache{}.StartRelay(Context(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	Keep(t, r.Process)
+	return r
+}
+
 // Kubo starts a Kubo with an empty repository in a temporary folder, unless cfg names one.
 func Kubo(t testing.TB, cfg peer.KuboConfig) *peer.KuboNode {
 	t.Helper()

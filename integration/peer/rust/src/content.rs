@@ -34,15 +34,15 @@ struct Imported {
 
 /// Imports every path, prints the ready line and serves until stdin is closed.
 pub async fn serve(
-    secret: Option<&str>,
+    network: &node::Network,
     store: &str,
     reference: bool,
     port: u16,
     paths: Vec<PathBuf>,
 ) -> anyhow::Result<Value> {
     let store = node::open_store(store).await?;
-    let endpoint = node::bind(secret, port, vec![iroh_blobs::ALPN.to_vec()]).await?;
-    let addr = node::address(&endpoint);
+    let endpoint = node::bind(network, port, vec![iroh_blobs::ALPN.to_vec()]).await?;
+    let addr = node::address(&endpoint, network);
     let mut items = Vec::new();
     for path in paths {
         let item = import_path(&store, &path, reference).await?;
@@ -77,14 +77,14 @@ pub async fn serve(
 
 /// Fetches what the ticket names into the store, then exports it.
 pub async fn fetch(
-    secret: Option<&str>,
+    network: &node::Network,
     store: &str,
     ticket: &str,
     out: &str,
 ) -> anyhow::Result<Value> {
     let ticket = BlobTicket::from_str(ticket).context("ticket")?;
     let store = node::open_store(store).await?;
-    let endpoint = node::bind(secret, 0, vec![]).await?;
+    let endpoint = node::bind(network, 0, vec![]).await?;
     let start = Instant::now();
     let connection = endpoint
         .connect(ticket.addr().clone(), iroh_blobs::ALPN)

@@ -1,6 +1,6 @@
 //! A real iroh-blobs node for tests: one program that serves, fetches, imports and probes.
 //!
-//! It binds 127.0.0.1 only, uses no relay and no address lookup, and prints one JSON object a line on
+//! It binds 127.0.0.1 only, uses no address lookup and no relay but the one that it is told, and prints one JSON object a line on
 //! stdout. Errors are `{"error": text}` on stdout with exit status 1; usage errors are clap's (2).
 //! Whoever starts it owns its life: `serve` and `echo` end when stdin is closed.
 
@@ -19,6 +19,12 @@ struct Args {
     /// Secret key, 64 hex characters (a random one without it)
     #[arg(long, global = true)]
     secret: Option<String>,
+    /// The relay to use, such as http://127.0.0.1:3340/ (none without it)
+    #[arg(long, global = true)]
+    relay: Option<iroh::RelayUrl>,
+    /// Only through the relay, without sockets of its own
+    #[arg(long, global = true, requires = "relay")]
+    relay_only: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -59,7 +65,7 @@ enum Command {
     },
     /// Send request bytes (hex, or @FILE with hex) on a stream each, in order, and print what comes back
     Raw {
-        /// Blob ticket, or ID@IP:PORT
+        /// Blob ticket, or ID@IP:PORT, or ID@URL of a relay
         target: String,
         #[arg(long, required = true)]
         request: Vec<String>,
@@ -116,21 +122,25 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> anyhow::Result<Value> {
-    let secret = args.secret.as_deref();
+    let network = &node::Network {
+        secret: args.secret,
+        relay: args.relay,
+        relay_only: args.relay_only,
+    };
     match args.command {
         Command::Serve {
             store,
             reference,
             port,
             paths,
-        } => content::serve(secret, &store, reference, port, paths).await,
+        } => content::serve(network, &store, reference, port, paths).await,
         Command::Fetch {
             store,
             ticket,
             out,
             timeout,
         } => {
-            let work = content::fetch(secret, &store, &ticket, &out);
+            let work = content::fetch(network, &store, &ticket, &out);
             within(timeout, work).await
         }
         Command::Import {
@@ -155,7 +165,7 @@ async fn run(args: Args) -> anyhow::Result<Value> {
                 limit,
                 out,
             };
-            within(timeout, probe::raw(secret, &target, &request, options)).await
+            within(timeout, probe::raw(network, &target, &request, options)).await
         }
         Command::Dial {
             target,
@@ -165,11 +175,11 @@ async fn run(args: Args) -> anyhow::Result<Value> {
         } => {
             within(
                 timeout,
-                probe::dial(secret, &target, &alpn, Duration::from_secs(hold)),
+                probe::dial(network, &target, &alpn, Duration::from_secs(hold)),
             )
             .await
         }
-        Command::Echo { alpn, port } => probe::echo(secret, alpn, port).await,
+        Command::Echo { alpn, port } => probe::echo(network, alpn, port).await,
     }
 }
 

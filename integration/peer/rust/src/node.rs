@@ -1,9 +1,11 @@
-//! Endpoint, store and addresses: everything here is bound to 127.0.0.1.
+//! Endpoint, store and addresses: everything here is bound to 127.0.0.1, and knows no relay but the one it was given.
 
 use std::{net::SocketAddr, str::FromStr};
 
 use anyhow::Context;
-use iroh::{endpoint::presets, Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey};
+use iroh::{
+    endpoint::presets, Endpoint, EndpointAddr, EndpointId, RelayMap, RelayMode, RelayUrl, SecretKey,
+};
 use iroh_blobs::{
     api::Store,
     store::{fs::FsStore, mem::MemStore},
@@ -11,31 +13,49 @@ use iroh_blobs::{
 };
 use tokio::io::AsyncReadExt;
 
-/// Binds an endpoint on 127.0.0.1 with no relay and no address lookup.
-pub async fn bind(
-    secret: Option<&str>,
-    port: u16,
-    alpns: Vec<Vec<u8>>,
-) -> anyhow::Result<Endpoint> {
-    let mut builder = Endpoint::builder(presets::Minimal)
-        .relay_mode(RelayMode::Disabled)
-        .clear_ip_transports()
-        .bind_addr(SocketAddr::from(([127, 0, 0, 1], port)))?
-        .alpns(alpns);
-    if let Some(text) = secret {
-        builder = builder.secret_key(SecretKey::from_str(text).context("secret key")?);
-    }
-    Ok(builder.bind().await?)
+/// How a node takes part in the network.
+pub struct Network {
+    /// Secret key in hex; a random one without it.
+    pub secret: Option<String>,
+    /// The one relay it uses.
+    pub relay: Option<RelayUrl>,
+    /// Without sockets of its own: everything goes through the relay.
+    pub relay_only: bool,
 }
 
-/// The address others dial: the id with the sockets that are really bound.
-pub fn address(endpoint: &Endpoint) -> EndpointAddr {
+/// Binds an endpoint on 127.0.0.1 with no address lookup, and waits for the relay if there is one.
+pub async fn bind(network: &Network, port: u16, alpns: Vec<Vec<u8>>) -> anyhow::Result<Endpoint> {
+    let mode = match &network.relay {
+        Some(url) => RelayMode::Custom(RelayMap::from(url.clone())),
+        None => RelayMode::Disabled,
+    };
+    let mut builder = Endpoint::builder(presets::Minimal)
+        .relay_mode(mode)
+        .clear_ip_transports()
+        .alpns(alpns);
+    if !network.relay_only {
+        builder = builder.bind_addr(SocketAddr::from(([127, 0, 0, 1], port)))?;
+    }
+    if let Some(text) = &network.secret {
+        builder = builder.secret_key(SecretKey::from_str(text).context("secret key")?);
+    }
+    let endpoint = builder.bind().await?;
+    if network.relay.is_some() {
+        endpoint.online().await;
+    }
+    Ok(endpoint)
+}
+
+/// The address others dial: the id with the relay and the sockets that are really bound.
+pub fn address(endpoint: &Endpoint, network: &Network) -> EndpointAddr {
+    let mut addr = EndpointAddr::new(endpoint.id());
+    if let Some(url) = &network.relay {
+        addr = addr.with_relay_url(url.clone());
+    }
     endpoint
         .bound_sockets()
         .into_iter()
-        .fold(EndpointAddr::new(endpoint.id()), |addr, socket| {
-            addr.with_ip_addr(socket)
-        })
+        .fold(addr, |addr, socket| addr.with_ip_addr(socket))
 }
 
 /// Opens the FsStore at a folder, or a memory store for `mem`.
@@ -47,15 +67,19 @@ pub async fn open_store(place: &str) -> anyhow::Result<Store> {
     Ok(store.into())
 }
 
-/// A blob ticket, or `ID@IP:PORT`.
+/// A blob ticket, or `ID@IP:PORT`, or `ID@URL` of a relay.
 pub fn parse_target(text: &str) -> anyhow::Result<EndpointAddr> {
     if let Ok(ticket) = BlobTicket::from_str(text) {
         return Ok(ticket.addr().clone());
     }
     let (id, socket) = text
         .split_once('@')
-        .context("neither a blob ticket nor ID@IP:PORT")?;
+        .context("neither a blob ticket nor ID@IP:PORT nor ID@URL")?;
     let id = EndpointId::from_str(id).context("endpoint id")?;
+    if socket.contains("://") {
+        let relay = RelayUrl::from_str(socket).context("relay")?;
+        return Ok(EndpointAddr::new(id).with_relay_url(relay));
+    }
     let socket = SocketAddr::from_str(socket).context("socket address")?;
     Ok(EndpointAddr::new(id).with_ip_addr(socket))
 }

@@ -26,12 +26,12 @@ pub struct Raw {
 
 /// Sends each request on a stream of its own over one connection and reports each response.
 pub async fn raw(
-    secret: Option<&str>,
+    network: &node::Network,
     target: &str,
     requests: &[String],
     options: Raw,
 ) -> anyhow::Result<Value> {
-    let (endpoint, connection) = connect(secret, target, &options.alpn).await?;
+    let (endpoint, connection) = connect(network, target, &options.alpn).await?;
     let mut file = match &options.out {
         Some(path) => Some(tokio::fs::File::create(path).await?),
         None => None,
@@ -87,12 +87,12 @@ async fn read_all(recv: &mut RecvStream, limit: usize) -> (Vec<u8>, &'static str
 
 /// Shakes hands, optionally keeps the connection open for a while, and closes.
 pub async fn dial(
-    secret: Option<&str>,
+    network: &node::Network,
     target: &str,
     alpn: &str,
     hold: Duration,
 ) -> anyhow::Result<Value> {
-    let (endpoint, connection) = connect(secret, target, alpn).await?;
+    let (endpoint, connection) = connect(network, target, alpn).await?;
     let closed = tokio::time::timeout(hold, connection.closed()).await;
     let value = json!({
         "remoteId": connection.remote_id().to_string(),
@@ -106,21 +106,21 @@ pub async fn dial(
 }
 
 async fn connect(
-    secret: Option<&str>,
+    network: &node::Network,
     target: &str,
     alpn: &str,
 ) -> anyhow::Result<(Endpoint, Connection)> {
     let addr = node::parse_target(target)?;
-    let endpoint = node::bind(secret, 0, vec![]).await?;
+    let endpoint = node::bind(network, 0, vec![]).await?;
     let connection = endpoint.connect(addr, alpn.as_bytes()).await?;
     Ok((endpoint, connection))
 }
 
 /// Serves an echo on the given ALPNs until stdin is closed.
-pub async fn echo(secret: Option<&str>, alpns: Vec<String>, port: u16) -> anyhow::Result<Value> {
+pub async fn echo(network: &node::Network, alpns: Vec<String>, port: u16) -> anyhow::Result<Value> {
     let wire = alpns.iter().map(|alpn| alpn.clone().into_bytes()).collect();
-    let endpoint = node::bind(secret, port, wire).await?;
-    let addr = node::address(&endpoint);
+    let endpoint = node::bind(network, port, wire).await?;
+    let addr = node::address(&endpoint, network);
     let mut router = Router::builder(endpoint);
     for alpn in alpns {
         router = router.accept(alpn.into_bytes(), Echo);
