@@ -1,0 +1,71 @@
+package wire
+
+import (
+	"encoding/binary"
+
+	"github.com/iroh-ipfs/bridge/iroh/key"
+)
+
+// Datagrams are one or more datagrams to or from one endpoint.
+type Datagrams struct {
+	Peer    key.EndpointID // destination or source
+	ECN     uint8          // the two bits of the IP header
+	Segment int            // size of each datagram but the last; zero: Data is one datagram
+	Data    []byte
+}
+
+// Next returns the first datagram of d and what comes after it.
+func (d *Datagrams) Next() (datagram []byte) {
+	n := len(d.Data)
+	if d.Segment > 0 && d.Segment < n {
+		n = d.Segment
+	}
+	datagram, d.Data = d.Data[:n], d.Data[n:]
+	return datagram
+}
+
+// ParseDatagrams reads the body of a frame of one of the four datagram types. What it returns has at least one byte of data,
+// which belongs to body. A batch with a segment size of zero is one datagram, as iroh-relay has it.
+func ParseDatagrams(t Type, body []byte) (d Datagrams, err error) {
+	head := datagramHead - 1
+	batch := t == ClientToRelayBatch || t == RelayToClientBatch
+	if batch {
+		head = batchHead - 1
+	} else if t != ClientToRelayDatagram && t != RelayToClientDatagram {
+		return d, ErrType
+	}
+	if len(body) <= head || 1+len(body) > MaxFrame {
+		return d, ErrSize
+	}
+	copy(d.Peer[:], body)
+	d.ECN = body[32] & 3
+	if batch {
+		d.Segment = int(binary.BigEndian.Uint16(body[33:]))
+	}
+	d.Data = body[head:]
+	return d, nil
+}
+
+// AppendToRelay appends a frame that brings d to the relay: a batch if there is more than one datagram. There must be from one
+// byte to MaxDatagrams of them; the relay would drop the receiver else.
+func AppendToRelay(b []byte, d Datagrams) []byte {
+	return appendDatagrams(b, ClientToRelayDatagram, ClientToRelayBatch, d)
+}
+
+// AppendFromRelay appends the frame that the relay makes of d for the receiver.
+func AppendFromRelay(b []byte, d Datagrams) []byte {
+	return appendDatagrams(b, RelayToClientDatagram, RelayToClientBatch, d)
+}
+
+func appendDatagrams(b []byte, single, batch Type, d Datagrams) []byte {
+	t := single
+	if d.Segment > 0 && d.Segment < len(d.Data) {
+		t = batch
+	}
+	b = append(append(b, byte(t)), d.Peer[:]...)
+	b = append(b, d.ECN&3)
+	if t == batch {
+		b = binary.BigEndian.AppendUint16(b, uint16(d.Segment))
+	}
+	return append(b, d.Data...)
+}
