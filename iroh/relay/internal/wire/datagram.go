@@ -46,8 +46,29 @@ func ParseDatagrams(t Type, body []byte) (d Datagrams, err error) {
 	return d, nil
 }
 
-// AppendToRelay appends a frame that brings d to the relay: a batch if there is more than one datagram. There must be from one
-// byte to MaxDatagrams of them; the relay would drop the receiver else.
+// Headroom is how many bytes Seal needs in front of datagrams.
+const Headroom = batchHead
+
+// Seal makes a frame to the relay of b, which has Headroom bytes for it to fill and then d.Data, and returns the part of b
+// that is the frame: a batch if there is more than one datagram. There must be from one byte to MaxDatagrams of them; the
+// relay would drop the receiver else.
+func Seal(b []byte, d Datagrams) []byte { return seal(b, ClientToRelayDatagram, ClientToRelayBatch, d) }
+
+func seal(b []byte, single, batch Type, d Datagrams) []byte {
+	t := batch
+	if d.Segment == 0 || d.Segment >= len(b)-Headroom {
+		t, b = single, b[batchHead-datagramHead:]
+	}
+	b[0] = byte(t)
+	copy(b[1:], d.Peer[:])
+	b[33] = d.ECN & 3
+	if t == batch {
+		binary.BigEndian.PutUint16(b[34:], uint16(d.Segment))
+	}
+	return b
+}
+
+// AppendToRelay appends what Seal makes of d.
 func AppendToRelay(b []byte, d Datagrams) []byte {
 	return appendDatagrams(b, ClientToRelayDatagram, ClientToRelayBatch, d)
 }
@@ -58,14 +79,8 @@ func AppendFromRelay(b []byte, d Datagrams) []byte {
 }
 
 func appendDatagrams(b []byte, single, batch Type, d Datagrams) []byte {
-	t := single
-	if d.Segment > 0 && d.Segment < len(d.Data) {
-		t = batch
-	}
-	b = append(append(b, byte(t)), d.Peer[:]...)
-	b = append(b, d.ECN&3)
-	if t == batch {
-		b = binary.BigEndian.AppendUint16(b, uint16(d.Segment))
-	}
-	return append(b, d.Data...)
+	at := len(b)
+	b = append(append(b, make([]byte, Headroom)...), d.Data...)
+	frame := seal(b[at:], single, batch, d)
+	return append(b[:at], frame...)
 }

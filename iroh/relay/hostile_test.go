@@ -1,0 +1,242 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/iroh-ipfs/bridge/iroh/relay/internal/wire"
+)
+
+// script is a relay that does what a test says, once for each connection.
+func script(t *testing.T, protocol string, serve func(ctx context.Context, ws *websocket.Conn)) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{protocol}})
+		if err != nil {
+			return
+		}
+		defer ws.CloseNow()
+		ws.SetReadLimit(1 << 20)
+		serve(r.Context(), ws)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// welcome confirms without asking.
+func welcome(ctx context.Context, ws *websocket.Conn) {
+	ws.Write(ctx, websocket.MessageBinary, wire.AppendConfirmation(nil))
+}
+
+// Whatever a relay sends that makes no sense ends the connection, says why, and does nothing else.
+func TestNonsenseEndsTheConnection(t *testing.T) {
+	id := strings.Repeat("i", 32)
+	for name, frame := range map[string]string{
+		"empty frame":          "",
+		"unknown type":         "\x0e",
+		"our own kind":         "\x04" + id + "\x00data",
+		"handshake afterwards": "\x02",
+		"datagram of nothing":  "\x06" + id + "\x00",
+		"short batch":          "\x07" + id + "\x00\x00",
+		"short gone":           "\x08",
+		"short ping":           "\x09",
+		"short pong":           "\x0a",
+		"health in version 2":  "\x0bproblem",
+		"short restarting":     "\x0c",
+		"empty status":         "\x0d",
+		"too large":            "\x06" + id + "\x00" + strings.Repeat("d", wire.MaxFrame),
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
+				welcome(ctx, ws)
+				ws.Write(ctx, websocket.MessageBinary, []byte(frame))
+				for err := error(nil); err == nil; {
+					_, _, err = ws.Read(ctx)
+				}
+			})
+			m := join(t, url, nil)
+			eventually(t, "the connection ends", func() bool { return m.State().Err != nil })
+			if len(m.inbox) != 0 {
+				t.Error("something was received")
+			}
+		})
+	}
+}
+
+func TestNonsenseInTheHandshake(t *testing.T) {
+	for name, frames := range map[string][]string{
+		"datagram":             {"\x06" + strings.Repeat("i", 32) + "\x00data"},
+		"nothing":              {""},
+		"short challenge":      {"\x00abc"},
+		"denial without words": {"\x03"},
+		"challenges for ever":  {"\x000123456789abcdef", "\x000123456789abcdef", "\x000123456789abcdef"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
+				for _, f := range frames {
+					ws.Write(ctx, websocket.MessageBinary, []byte(f))
+				}
+				for err := error(nil); err == nil; {
+					_, _, err = ws.Read(ctx)
+				}
+			})
+			m := join(t, url, nil)
+			eventually(t, "the attempt fails", func() bool { return m.State().Err != nil })
+			if m.State().Connected {
+				t.Error("it is connected all the same")
+			}
+		})
+	}
+}
+
+func TestNotARelay(t *testing.T) {
+	var asked atomic.Bool
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Store(true) }))
+	defer other.Close()
+	redirect := httptest.NewServer(http.RedirectHandler(other.URL+"/relay", http.StatusTemporaryRedirect))
+	defer redirect.Close()
+	nothing := httptest.NewServer(http.NotFoundHandler())
+	defer nothing.Close()
+	for name, url := range map[string]string{
+		"redirect": redirect.URL, "not found": nothing.URL, "other protocol": script(t, "chat", welcome), "nobody": "http://127.0.0.1:9/",
+	} {
+		m := join(t, url, nil)
+		eventually(t, name+" is refused", func() bool { return m.State().Err != nil })
+		if m.State().Connected {
+			t.Errorf("%s: connected", name)
+		}
+	}
+	if asked.Load() {
+		t.Error("the redirect was followed")
+	}
+}
+
+// Version 1 says in words what version 2 says in numbers; text messages and pings of the WebSocket are nothing to us.
+func TestNotices(t *testing.T) {
+	answered := make(chan string, 100)
+	url := script(t, protocolV1, func(ctx context.Context, ws *websocket.Conn) {
+		ws.Write(ctx, websocket.MessageText, []byte("hello"))
+		welcome(ctx, ws)
+		ws.Write(ctx, websocket.MessageText, []byte("hello"))
+		ws.Write(ctx, websocket.MessageBinary, wire.AppendGone(nil, secret(t).ID()))
+		ws.Write(ctx, websocket.MessageBinary, wire.AppendPing(nil, wire.PingData{7}))
+		ws.Write(ctx, websocket.MessageBinary, wire.AppendHealth(nil, "too many cooks"))
+		for {
+			_, data, err := ws.Read(ctx)
+			if err != nil {
+				return
+			}
+			answered <- string(data)
+		}
+	})
+	m := join(t, url, nil)
+	eventually(t, "the problem is known", func() bool { return m.State().Problem == "too many cooks" })
+	for {
+		select {
+		case frame := <-answered:
+			if frame == "\x0a\x07\x00\x00\x00\x00\x00\x00\x00" {
+				return
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("the ping was not answered")
+		}
+	}
+}
+
+// A relay that says when it will be back is not bothered before, and asked often from then on.
+func TestAnnouncedRestart(t *testing.T) {
+	const away = 700 * time.Millisecond
+	var connections atomic.Int32
+	var left, back atomic.Int64
+	url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
+		welcome(ctx, ws)
+		if connections.Add(1) == 1 {
+			ws.Write(ctx, websocket.MessageBinary, wire.AppendRestart(nil, wire.Restart{ReconnectIn: away, TryFor: time.Minute}))
+			left.Store(time.Now().UnixNano())
+			return
+		}
+		back.Store(time.Now().UnixNano())
+		ws.Read(ctx)
+	})
+	m := join(t, url, nil)
+	eventually(t, "the client is back", func() bool { return back.Load() != 0 && m.State().Connected })
+	if took := time.Duration(back.Load() - left.Load()); took < away || took > away+2*time.Second {
+		t.Errorf("it came back after %v", took)
+	}
+}
+
+// A relay that answers no ping, and sends nothing else, is left.
+func TestSilentRelayIsLeft(t *testing.T) {
+	t.Parallel()
+	url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
+		welcome(ctx, ws)
+		for err := error(nil); err == nil; {
+			_, _, err = ws.Read(ctx)
+		}
+	})
+	m := join(t, url, nil).ready(t)
+	began := time.Now()
+	eventually(t, "the connection is given up", func() bool { return errors.Is(m.State().Err, errSilent) })
+	if took := time.Since(began); took < pongTimeout/2 || took > 2*pongTimeout {
+		t.Errorf("after %v", took)
+	}
+}
+
+// A relay that reads nothing holds up neither Send nor Close, and what it is sent is bounded.
+func TestStuckRelay(t *testing.T) {
+	t.Parallel()
+	over := make(chan struct{})
+	defer close(over)
+	url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
+		welcome(ctx, ws)
+		<-over
+	})
+	m := join(t, url, nil).ready(t)
+	data := make([]byte, 20_000)
+	dropped := false
+	for range 2000 {
+		began := time.Now()
+		dropped = !m.Send(Datagrams{Data: data, Segment: 1200})
+		if took := time.Since(began); took > 10*patience {
+			t.Fatalf("send took %v", took)
+		}
+		if dropped {
+			break
+		}
+	}
+	if !dropped {
+		t.Error("40 MB were queued")
+	}
+	began := time.Now()
+	m.Close()
+	if took := time.Since(began); took > 3*closeGrace {
+		t.Errorf("close took %v", took)
+	}
+}
+
+// Pings that come faster than answers can go are left unanswered, not collected.
+func TestPingFlood(t *testing.T) {
+	url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
+		welcome(ctx, ws)
+		ping := wire.AppendPing(nil, wire.PingData{1})
+		for range 20_000 {
+			if ws.Write(ctx, websocket.MessageBinary, ping) != nil {
+				return
+			}
+		}
+		ws.Write(ctx, websocket.MessageBinary, wire.AppendStatus(nil, wire.RateLimited))
+		for err := error(nil); err == nil; {
+			_, _, err = ws.Read(ctx)
+		}
+	})
+	m := join(t, url, nil)
+	eventually(t, "the status after the flood arrives", func() bool { return m.State().Problem != "" })
+}

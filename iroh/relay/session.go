@@ -1,0 +1,272 @@
+package relay
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/iroh-ipfs/bridge/iroh/relay/internal/wire"
+)
+
+var (
+	errSilent = errors.New("the relay does not answer")
+	errClosed = errors.New("closed")
+)
+
+// A session is one connection to the relay, on which it knows who we are. It has three goroutines: one reads, one writes,
+// and the one that runs it watches over both.
+type session struct {
+	client *Client
+	ws     *websocket.Conn
+	conn   *corked
+
+	challenged bool // by the relay, before it knew us
+
+	heard  atomic.Bool             // something came since the last ping
+	asked  chan wire.PingData      // pings of ours to send
+	wanted chan wire.PingData      // pings of the relay to answer
+	pongs  chan wire.PingData      // answers of the relay
+	resume atomic.Pointer[restart] // what the relay said of its restart
+}
+
+// restart is a notice and when it came.
+type restart struct {
+	wire.Restart
+	at time.Time
+}
+
+func newSession(c *Client, ws *websocket.Conn, conn *corked) *session {
+	return &session{
+		client: c, ws: ws, conn: conn,
+		asked: make(chan wire.PingData, 1), wanted: make(chan wire.PingData, maxPongs), pongs: make(chan wire.PingData, 1),
+	}
+}
+
+// run carries datagrams until the connection breaks, ctx is done or the client is closed; then it returns why.
+func (s *session) run(ctx context.Context) error {
+	writing, stop := context.WithCancel(context.Background())
+	defer stop()
+	ended := make(chan error, 2)
+	var both sync.WaitGroup
+	both.Go(func() { ended <- s.read() })
+	both.Go(func() { ended <- s.write(writing) })
+	err := s.watch(ctx, ended)
+	if errors.Is(err, errClosed) {
+		grace := time.AfterFunc(closeGrace, func() { s.ws.CloseNow() })
+		stop()
+		if <-ended == nil { // the writer has sent everything; the reader never returns nil
+			s.ws.Close(websocket.StatusNormalClosure, "")
+		}
+		grace.Stop()
+	}
+	stop()
+	s.ws.CloseNow()
+	both.Wait()
+	return err
+}
+
+// watch pings, and returns when the session is to end.
+func (s *session) watch(ctx context.Context, ended <-chan error) error {
+	ping := time.NewTimer(0)
+	defer ping.Stop()
+	late := time.NewTimer(pongTimeout)
+	late.Stop()
+	defer late.Stop()
+	var last wire.PingData
+	var sent time.Time
+	for number := uint64(0); ; {
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-s.client.closing:
+			return errClosed
+		case <-ping.C:
+			number++
+			binary.BigEndian.PutUint64(last[:], number)
+			sent = time.Now()
+			s.heard.Store(false)
+			select {
+			case s.asked <- last:
+			default: // the writer is stuck with the one before
+			}
+			late.Reset(pongTimeout)
+		case data := <-s.pongs:
+			if data == last {
+				s.client.measured(time.Since(sent))
+			}
+		case <-late.C:
+			if !s.heard.Load() {
+				return errSilent
+			}
+			ping.Reset(pingEvery - pongTimeout)
+		}
+	}
+}
+
+// read handles what the relay sends until the connection ends.
+func (s *session) read() error {
+	ctx := context.Background() // the connection ends it
+	for {
+		r := s.client.take()
+		frame, err := s.message(ctx, r.frame[:])
+		if err != nil {
+			return err
+		}
+		s.heard.Store(true)
+		typ, body, err := wire.ParseType(frame)
+		if err != nil {
+			return err
+		}
+		if typ == wire.RelayToClientDatagram || typ == wire.RelayToClientBatch {
+			if r.Datagrams, err = wire.ParseDatagrams(typ, body); err != nil {
+				return err
+			}
+			s.client.cfg.Receive(r)
+			continue
+		}
+		err = s.notice(typ, body)
+		r.Release()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// notice handles a frame that brings no datagrams.
+func (s *session) notice(typ wire.Type, body []byte) error {
+	switch typ {
+	case wire.EndpointGone:
+		_, err := wire.ParseGone(body)
+		return err // QUIC finds out by itself; the peer may be back at once
+	case wire.Ping:
+		data, err := wire.ParsePing(body)
+		if err != nil {
+			return err
+		}
+		select {
+		case s.wanted <- data:
+		default:
+		}
+		return nil
+	case wire.Pong:
+		data, err := wire.ParsePing(body)
+		if err != nil {
+			return err
+		}
+		select {
+		case s.pongs <- data:
+		default:
+		}
+		return nil
+	case wire.Restarting:
+		r, err := wire.ParseRestart(body)
+		if err != nil {
+			return err
+		}
+		r.ReconnectIn, r.TryFor = min(r.ReconnectIn, maxTimes), min(r.TryFor, maxTimes)
+		s.resume.Store(&restart{r, time.Now()})
+		return nil
+	case wire.Health, wire.Status:
+		return s.problem(typ, body)
+	}
+	return fmt.Errorf("the relay sends a frame of type %d", typ)
+}
+
+// problem handles what the relay says of the state of things, which versions of the protocol say differently.
+func (s *session) problem(typ wire.Type, body []byte) error {
+	if (typ == wire.Status) != (s.ws.Subprotocol() == protocolV2) {
+		return wire.ErrType
+	}
+	if typ == wire.Health {
+		text, err := wire.ParseHealth(body)
+		if err == nil {
+			s.client.problem(text)
+		}
+		return err
+	}
+	condition, err := wire.ParseStatus(body)
+	if err != nil {
+		return err
+	}
+	switch condition {
+	case wire.Healthy:
+		s.client.problem("")
+	case wire.SameEndpoint:
+		s.client.problem("another endpoint with the same key is connected: give each bridge a key of its own")
+	case wire.RateLimited:
+		s.client.problem("the relay limits how much it carries for this endpoint")
+	}
+	return nil
+}
+
+// write sends what is queued until the connection ends; or, once stopping is done, until nothing is queued any more, for
+// which it returns nil.
+func (s *session) write(stopping context.Context) error {
+	ctx := context.Background()
+	var small [16]byte
+	for {
+		var err error
+		select {
+		case data := <-s.asked:
+			err = s.ws.Write(ctx, websocket.MessageBinary, wire.AppendPing(small[:0], data))
+		case data := <-s.wanted:
+			err = s.ws.Write(ctx, websocket.MessageBinary, wire.AppendPong(small[:0], data))
+		case first := <-s.client.queue:
+			err = s.burst(ctx, first)
+		case <-stopping.Done():
+			select {
+			case first := <-s.client.queue:
+				err = s.burst(ctx, first)
+			default:
+				return nil
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// burst writes first and what else is queued with one system call, as far as that goes. Datagrams that follow each other,
+// to one peer and of one size, become one frame.
+func (s *session) burst(ctx context.Context, first *outgoing) error {
+	s.conn.cork()
+	now := time.Now()
+	bytes := 0
+	for o := first; o != nil; {
+		next := s.client.next()
+		for next != nil && o.merge(next) {
+			s.client.recycle(next)
+			next = s.client.next()
+		}
+		bytes += len(o.buf)
+		var err error
+		if now.Sub(o.at) < staleAfter {
+			err = s.ws.Write(ctx, websocket.MessageBinary, wire.Seal(o.buf, o.head))
+		}
+		s.client.recycle(o)
+		if err != nil {
+			if next != nil {
+				s.client.recycle(next)
+			}
+			return errors.Join(err, s.conn.flush())
+		}
+		if o = next; o != nil && bytes > maxBurst {
+			if err := s.conn.flush(); err != nil {
+				s.client.recycle(o)
+				return err
+			}
+			s.conn.cork()
+			bytes = 0
+		}
+	}
+	return s.conn.flush()
+}
