@@ -3,13 +3,46 @@ package iroh
 import (
 	"net"
 	"net/netip"
+	"slices"
 
+	"github.com/iroh-ipfs/bridge/iroh/internal/paths"
+	"github.com/iroh-ipfs/bridge/iroh/relay"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
-// targets are the addresses of addr that the socket can reach, in the order in which to dial them: as given, but the
+// A target is where a peer may be: at a direct address or at a relay.
+type target struct {
+	addr  netip.AddrPort
+	relay relay.URL // zero for a direct address
+}
+
+func (t target) String() string {
+	if t.relay.IsZero() {
+		return t.addr.String()
+	}
+	return t.relay.String()
+}
+
+// targets are where addr says that a peer is, direct addresses and relays apart.
+func (e *Endpoint) targets(addr ticket.EndpointAddr) (direct []netip.AddrPort, relays []relay.URL, err error) {
+	if e.relays != nil {
+		for _, text := range addr.Relays {
+			u, err := relay.ParseURL(text)
+			if err == nil && len(relays) < maxDialRelays && !slices.Contains(relays, u) {
+				relays = append(relays, u)
+			}
+		}
+	}
+	direct, err = e.directTargets(addr)
+	if len(relays) > 0 {
+		err = nil
+	}
+	return direct, relays, err
+}
+
+// directTargets are the addresses of addr that the socket can reach, in the order in which to dial them: as given, but the
 // families in turns, so that one that leads nowhere does not hold up the other.
-func (e *Endpoint) targets(addr ticket.EndpointAddr) ([]netip.AddrPort, error) {
+func (e *Endpoint) directTargets(addr ticket.EndpointAddr) ([]netip.AddrPort, error) {
 	usable := 0
 	var families [2][]netip.AddrPort // IPv6, IPv4
 	seen := map[netip.AddrPort]bool{}
@@ -59,7 +92,7 @@ func (e *familyError) Unwrap() error { return ErrNoAddress }
 func dialable(a netip.AddrPort) bool {
 	ip := a.Addr()
 	return a.IsValid() && a.Port() != 0 && !ip.IsUnspecified() && !ip.IsMulticast() &&
-		ip != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+		ip != netip.AddrFrom4([4]byte{255, 255, 255, 255}) && !paths.Relayed(ip)
 }
 
 // interfaceAddrs returns the addresses of all interfaces that are up.

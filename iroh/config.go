@@ -2,6 +2,7 @@ package iroh
 
 import (
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"github.com/iroh-ipfs/bridge/iroh/key"
+	"github.com/iroh-ipfs/bridge/iroh/relay"
 )
 
 // DefaultListen is where an endpoint listens when Config.Listen is empty.
@@ -33,6 +35,14 @@ type Config struct {
 	// Announce lists addresses under which others reach this endpoint and which it cannot know itself, such as that of
 	// a port forwarding. Addr has them before its own.
 	Announce []netip.AddrPort
+
+	// Relays are the relays of which the closest becomes the endpoint's home, where others reach it who cannot do so
+	// directly. With any, the relays that peers' addresses name are used as well; without, none is. [relay.Public] lists
+	// those that n0 runs for everybody.
+	Relays relay.Map
+
+	// RelayRoots are trusted to certify relays; nil are those of the system.
+	RelayRoots *x509.CertPool
 
 	// Logger gets what is of use to an operator; nil drops it.
 	Logger *slog.Logger
@@ -62,11 +72,14 @@ func (cfg Config) filled() (Config, error) {
 			return cfg, err
 		}
 	}
-	cfg.ALPNs, cfg.Announce = slices.Clone(cfg.ALPNs), slices.Clone(cfg.Announce)
+	cfg.ALPNs, cfg.Announce, cfg.Relays = slices.Clone(cfg.ALPNs), slices.Clone(cfg.Announce), slices.Clone(cfg.Relays)
 	for _, a := range cfg.Announce {
 		if !dialable(a) {
 			return cfg, fmt.Errorf("iroh: config: nobody can dial the announced address %s", a)
 		}
+	}
+	if len(cfg.Relays) > maxRelays/2 || slices.Contains(cfg.Relays, relay.URL{}) {
+		return cfg, fmt.Errorf("iroh: config: relays must be URLs and no more than %d", maxRelays/2)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

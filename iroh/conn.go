@@ -4,9 +4,11 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/quic-go/quic-go"
 
+	"github.com/iroh-ipfs/bridge/iroh/internal/paths"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 )
 
@@ -16,9 +18,26 @@ import (
 // was closed by either side, with the code and, from afar, the reason; a *[quic.IdleTimeoutError] when the peer vanished; a
 // *[quic.StreamError] when the peer reset or stopped the stream.
 type Conn struct {
-	quic *quic.Conn
-	id   key.EndpointID
-	alpn string
+	endpoint *Endpoint
+	quic     *quic.Conn
+	id       key.EndpointID
+	alpn     string
+	route    *paths.Route                   // by which it was dialed; nil if it was not, or directly
+	direct   atomic.Pointer[netip.AddrPort] // where it has moved since
+}
+
+// Path says which way the packets of a connection go.
+type Path struct {
+	Relay string         // URL of the relay; empty for a direct path
+	Addr  netip.AddrPort // address of the peer; zero for a relay
+}
+
+// String is the address, or the relay's URL.
+func (p Path) String() string {
+	if p.Relay != "" {
+		return p.Relay
+	}
+	return p.Addr.String()
 }
 
 // RemoteID is the proven id of the peer.
@@ -27,8 +46,20 @@ func (c *Conn) RemoteID() key.EndpointID { return c.id }
 // ALPN is the protocol that both sides agreed on.
 func (c *Conn) ALPN() string { return c.alpn }
 
-// RemoteAddr is where the peer's packets come from at the moment.
-func (c *Conn) RemoteAddr() netip.AddrPort { return addrPort(c.quic.RemoteAddr()) }
+// Path is the path that the connection uses at the moment.
+func (c *Conn) Path() Path {
+	if moved := c.direct.Load(); moved != nil {
+		return Path{Addr: *moved}
+	}
+	remote := c.quic.RemoteAddr()
+	if u := c.endpoint.socket.conn.Relay(remote); !u.IsZero() {
+		return Path{Relay: u.String()}
+	}
+	return Path{Addr: addrPort(remote)}
+}
+
+// RemoteAddr is where the peer's packets come from at the moment; the zero value while they come through a relay.
+func (c *Conn) RemoteAddr() netip.AddrPort { return c.Path().Addr }
 
 // OpenStream opens a bidirectional stream, waiting while the peer allows no more of them. The peer learns of it with the
 // first byte that is written, or when it is closed.

@@ -51,14 +51,13 @@ func TestLosersAreClosed(t *testing.T) {
 			}
 		}
 	}()
-	r := &race{endpoint: client, tls: client.clientTLS(server.ID(), testALPN), results: make(chan attempt, 2),
-		pending: []netip.AddrPort{loopback(server, "127.0.0.1"), loopback(server, "::1")}}
+	r := newRace(client, server.ID(), testALPN, []netip.AddrPort{loopback(server, "127.0.0.1"), loopback(server, "::1")}, nil)
 	if !client.begin() {
 		t.Fatal("closed")
 	}
 	ctx, cancel := context.WithCancel(deadline(t))
-	r.start(ctx) // both at once
-	r.start(ctx)
+	r.start(ctx, &r.pending) // both at once
+	r.start(ctx, &r.pending)
 	eventually(t, "both handshakes complete", func() bool { return server.connCount() == 2 && len(r.results) == 2 })
 	winner := <-r.results
 	r.running--
@@ -111,7 +110,7 @@ func TestUndialableAddresses(t *testing.T) {
 		want string
 	}{
 		{"nothing", ticket.EndpointAddr{ID: other}, testALPN, ErrNoAddress, "ticket with direct addresses"},
-		{"relay only", ticket.EndpointAddr{ID: other, Relays: relay}, testALPN, ErrRelayOnly, "relays are named, which this version does not support"},
+		{"relay only", ticket.EndpointAddr{ID: other, Relays: relay}, testALPN, ErrRelayOnly, "relays are named, and this endpoint uses none"},
 		{"relay and useless addresses", ticket.EndpointAddr{ID: other, Relays: relay, Direct: ports("0.0.0.0:1", "127.0.0.1:0", "224.0.0.1:5", "255.255.255.255:5")}, testALPN, ErrRelayOnly, "relays"},
 		{"other family", ticket.EndpointAddr{ID: other, Direct: ports("[::1]:5")}, testALPN, ErrNoAddress, "listen on [::]"},
 		{"no id", ticket.EndpointAddr{Direct: ports("127.0.0.1:5")}, testALPN, nil, "no endpoint id"},
@@ -220,7 +219,7 @@ func TestTargets(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := &Endpoint{socket: &socket{v4: c.v4, v6: c.v6}}
-			got, err := e.targets(ticket.EndpointAddr{Direct: parse(c.in)})
+			got, _, err := e.targets(ticket.EndpointAddr{Direct: parse(c.in)})
 			if err != nil || !slices.Equal(got, parse(c.want)) {
 				t.Errorf("got %v, %v; want %v", got, err, c.want)
 			}
@@ -231,7 +230,7 @@ func TestTargets(t *testing.T) {
 		many.Direct = append(many.Direct, netip.AddrPortFrom(netip.MustParseAddr("1.0.0.1"), uint16(i+1)))
 	}
 	e := &Endpoint{socket: &socket{v4: true, v6: true}}
-	if got, _ := e.targets(many); len(got) != maxDialAddrs || !slices.Equal(got, many.Direct[:maxDialAddrs]) {
+	if got, _, _ := e.targets(many); len(got) != maxDialAddrs || !slices.Equal(got, many.Direct[:maxDialAddrs]) {
 		t.Errorf("%d of 1000 addresses are dialed", len(got))
 	}
 }

@@ -14,11 +14,12 @@ import (
 )
 
 var (
-	// ErrNoAddress is wrapped by the error of Dial when the peer's address has no usable UDP address.
+	// ErrNoAddress is wrapped by the error of Dial when the peer's address has neither a usable UDP address nor a relay.
 	ErrNoAddress = errors.New("no address to dial: ask for a ticket with direct addresses")
 
-	// ErrRelayOnly is wrapped by the error of Dial when the peer can only be reached through a relay.
-	ErrRelayOnly = errors.New("only relays are named, which this version does not support: ask for a ticket with direct addresses")
+	// ErrRelayOnly is wrapped by the error of Dial when the peer can only be reached through a relay and the endpoint was
+	// configured without relays.
+	ErrRelayOnly = errors.New("only relays are named, and this endpoint uses none: configure relays, or ask for a ticket with direct addresses")
 
 	// ErrWrongID is wrapped by the error of Dial when another endpoint than the wanted one answered.
 	ErrWrongID = errors.New("another endpoint answers there")
@@ -40,8 +41,9 @@ type DialError struct {
 
 // AttemptError is the failure of one address.
 type AttemptError struct {
-	Addr netip.AddrPort
-	Err  error // of quic-go
+	Addr  netip.AddrPort // zero for a relay
+	Relay string         // URL of the relay that was tried; empty for a direct address
+	Err   error          // of quic-go, or of the relay
 }
 
 // Error names every address with its failure, and what to do about the likeliest cause.
@@ -76,10 +78,14 @@ func (e *DialError) Unwrap() []error {
 
 // Error names the address and the failure.
 func (a AttemptError) Error() string {
-	if kind := a.kind(); kind != nil {
-		return fmt.Sprintf("%s: %v (%v)", a.Addr, kind, a.Err)
+	where := a.Relay
+	if where == "" {
+		where = a.Addr.String()
 	}
-	return fmt.Sprintf("%s: %v", a.Addr, a.Err)
+	if kind := a.kind(); kind != nil {
+		return fmt.Sprintf("%s: %v (%v)", where, kind, a.Err)
+	}
+	return fmt.Sprintf("%s: %v", where, a.Err)
 }
 
 // Unwrap returns the kind of failure, if it is one that this package names, and the error itself.

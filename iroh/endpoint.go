@@ -11,6 +11,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
+	"github.com/iroh-ipfs/bridge/iroh/internal/paths"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/rpktls"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
@@ -26,7 +27,9 @@ type Endpoint struct {
 	log       *slog.Logger
 	socket    *socket
 	transport *quic.Transport
-	listener  *quic.Listener // nil if no protocol is accepted
+	detours   [paths.Lanes]*quic.Transport // write by UDP what is for relayed paths; receive nothing
+	relays    *relays                      // nil if none is configured
+	listener  *quic.Listener               // nil if no protocol is accepted
 	dialConf  *quic.Config
 	admission *admission
 	growth    *growth
@@ -63,10 +66,13 @@ func Listen(cfg Config) (*Endpoint, error) {
 	}
 	e.transport = &quic.Transport{
 		Conn:                s.conn,
-		ConnectionIDLength:  8,
+		ConnectionIDLength:  idLength,
 		StatelessResetKey:   resetKey(cfg.SecretKey),
 		VerifySourceAddress: e.admission.needsRetry,
 		ConnContext:         e.admission.admit,
+	}
+	for lane := range e.detours {
+		e.detours[lane] = &quic.Transport{Conn: s.conn.Detour(lane), ConnectionIDLength: idLength}
 	}
 	e.dialConf = e.quicConfig(dialedStreamWindow, dialedConnWindow)
 	if len(cfg.ALPNs) > 0 {
@@ -74,6 +80,9 @@ func Listen(cfg Config) (*Endpoint, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("iroh: listen: %w", err), e.transport.Close(), s.conn.Close())
+	}
+	if len(cfg.Relays) > 0 {
+		e.relays = startRelays(cfg, s.conn)
 	}
 	e.log.Info("iroh endpoint listens", "id", e.id.String(), "addr", s.local.String(), "receive-offload", s.offload)
 	return e, nil
@@ -103,9 +112,13 @@ func (e *Endpoint) LocalAddrs() []netip.AddrPort {
 	return expand(e.socket, interfaceAddrs())
 }
 
-// Addr is what others need to dial the endpoint: its id, the announced addresses and the local ones, at most 30.
+// Addr is what others need to dial the endpoint: its id, its home relay once that is reached (see WaitRelay), the announced
+// addresses and the local ones, at most 30.
 func (e *Endpoint) Addr() ticket.EndpointAddr {
 	addr := ticket.EndpointAddr{ID: e.id}
+	if home := e.HomeRelay(); home != "" {
+		addr.Relays = []string{home}
+	}
 	seen := map[netip.AddrPort]bool{}
 	for _, list := range [][]netip.AddrPort{e.cfg.Announce, e.LocalAddrs()} {
 		for _, a := range list {
@@ -130,10 +143,10 @@ func (e *Endpoint) Accept(ctx context.Context) (*Conn, error) {
 		if err != nil {
 			return nil, e.wrap("accept", err)
 		}
-		c, err := e.adopt(qc)
+		c, err := e.adopt(qc, nil)
 		if err == nil {
 			c.releaseSlot()
-			e.log.Debug("iroh connection accepted", "peer", c.RemoteID().ShortString(), "addr", c.RemoteAddr().String(), "alpn", c.ALPN())
+			e.log.Debug("iroh connection accepted", "peer", c.RemoteID().ShortString(), "path", c.Path().String(), "alpn", c.ALPN())
 			return c, nil
 		}
 		if errors.Is(err, ErrClosed) {
@@ -153,17 +166,18 @@ func (e *Endpoint) wrap(doing string, err error) error {
 	}
 }
 
-// adopt makes a Conn of a connection whose handshake is complete. If it cannot, qc is closed.
-func (e *Endpoint) adopt(qc *quic.Conn) (*Conn, error) {
+// adopt makes a Conn of a connection whose handshake is complete, dialed by route if it was dialed through a relay. If it
+// cannot, both are closed.
+func (e *Endpoint) adopt(qc *quic.Conn, route *paths.Route) (*Conn, error) {
 	state := qc.ConnectionState().TLS
 	id, err := rpktls.PeerID(state)
 	if err != nil {
-		qc.CloseWithError(0, "")
+		attempt{conn: qc, route: route}.close()
 		return nil, fmt.Errorf("iroh: %w", err)
 	}
-	c := &Conn{quic: qc, id: id, alpn: state.NegotiatedProtocol}
+	c := &Conn{endpoint: e, quic: qc, id: id, alpn: state.NegotiatedProtocol, route: route}
 	if !e.track(c) {
-		qc.CloseWithError(0, "")
+		attempt{conn: qc, route: route}.close()
 		return nil, fmt.Errorf("iroh: %w", ErrClosed)
 	}
 	return c, nil
@@ -182,6 +196,9 @@ func (e *Endpoint) track(c *Conn) bool {
 	context.AfterFunc(c.quic.Context(), func() {
 		defer e.wg.Done()
 		e.growth.close(c.quic)
+		if c.route != nil {
+			c.route.Close()
+		}
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		delete(e.conns, c)
@@ -258,7 +275,15 @@ func (e *Endpoint) Close() error {
 		e.dismiss()
 	}
 	closing.Wait()
-	err := errors.Join(e.transport.Close(), e.socket.conn.Close())
+	if e.relays != nil {
+		e.relays.close() // after it has sent what closing the connections made
+	}
+	err := e.transport.Close()
+	for _, d := range e.detours {
+		err = errors.Join(err, d.Close())
+	}
+	e.socket.conn.Stop()
+	err = errors.Join(err, e.socket.conn.Close())
 	e.wg.Wait()
 	e.admission.wait()
 	if err != nil {

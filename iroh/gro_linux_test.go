@@ -223,7 +223,7 @@ func TestOffloadOnARealSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := append(packets(data, 1200), []byte("end"))
-		conn := s.conn.(*groConn)
+		conn := s.udp.(*groConn)
 		conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 		var got [][]byte
 		calls := 0

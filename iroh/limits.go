@@ -47,6 +47,11 @@ const (
 	// hundreds of strangers.
 	maxDialAddrs = 32
 
+	// maxRelays bounds the relays that are connected at the same time, and maxDialRelays those that are tried for one peer.
+	// Against tickets that make us connect to hundreds of strangers.
+	maxRelays     = 32
+	maxDialRelays = 3
+
 	// maxAnnounced bounds the addresses that we tell others: iroh remembers 30 for a peer.
 	maxAnnounced = 30
 
@@ -59,6 +64,30 @@ const (
 	// dialStagger is the time between attempts, the least that RFC 8305 recommends: addresses in tickets are mostly
 	// those of interfaces, of which all but one lead nowhere.
 	dialStagger = 100 * time.Millisecond
+
+	// relayStagger is how long direct addresses are tried before a relay is, if there are any. It is the time of two
+	// round trips around half the world.
+	relayStagger = 400 * time.Millisecond
+
+	// relayIdle closes the connection to a relay, other than the home, on which we sent nothing.
+	relayIdle = time.Minute
+
+	// relayCheck is how often relays are looked after; homeAway how long the home may be away before others are probed,
+	// and homeCheck how often they are probed anyway.
+	relayCheck = 2 * time.Second
+	homeAway   = 5 * time.Second
+	homeCheck  = 5 * time.Minute
+
+	// probeTime is how long a direct address has to prove itself for a connection that began on a relay: three probes.
+	// Between rounds over all addresses the pause doubles from firstSeek to lastSeek.
+	probeTime = 1500 * time.Millisecond
+	firstSeek = time.Second
+	lastSeek  = time.Minute
+
+	// maxSilence is how long, and for four round trips more, a direct path may give no answer before the connection goes
+	// back to the relay. Meanwhile QUIC sends again at intervals that double; the longer this is, the longer is the one
+	// after which it uses the relay.
+	maxSilence = 1500 * time.Millisecond
 
 	// loserGrace is how long attempts that were under way when another one won may go on, so that those whose peer
 	// answers are closed properly. Without it the peer would keep a dead connection until its idle timeout.

@@ -5,12 +5,18 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/quic-go/quic-go"
+	"golang.org/x/net/ipv4"
+
+	"github.com/iroh-ipfs/bridge/iroh/internal/paths"
 )
+
+// idLength is the length of the connection ids that we give to peers.
+const idLength = 8
 
 // socket is a UDP socket and what is known about it.
 type socket struct {
-	conn    quic.OOBCapablePacketConn
+	conn    *paths.Conn // what quic-go reads and writes: the socket and what relays carry
+	udp     paths.UDP
 	local   netip.AddrPort // may be a wildcard
 	v4, v6  bool           // IP versions that it speaks
 	offload bool           // the kernel coalesces what is received
@@ -35,6 +41,11 @@ func openSocket(address string) (*socket, error) {
 		return nil, fmt.Errorf("iroh: %w: is another program there? port 0 takes a free one", err)
 	}
 	s := &socket{local: addrPort(udp.LocalAddr()), v4: network != "udp6", v6: network != "udp4"}
-	s.conn, s.offload = packetConn(udp)
+	s.udp, s.offload = packetConn(udp)
+	reader, ok := s.udp.(paths.BatchReader)
+	if !ok {
+		reader = ipv4.NewPacketConn(udp) // it reads IPv6 sockets just as well
+	}
+	s.conn = paths.New(s.udp, reader, idLength)
 	return s, nil
 }

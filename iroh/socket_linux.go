@@ -4,9 +4,10 @@ import (
 	"encoding/binary"
 	"net"
 
-	"github.com/quic-go/quic-go"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
+
+	"github.com/iroh-ipfs/bridge/iroh/internal/paths"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 )
 
 // packetConn lets the kernel coalesce received datagrams (UDP_GRO) if it can.
-func packetConn(udp *net.UDPConn) (conn quic.OOBCapablePacketConn, offload bool) {
+func packetConn(udp *net.UDPConn) (conn paths.UDP, offload bool) {
 	raw, err := udp.SyscallConn()
 	if err != nil {
 		return udp, false

@@ -5,8 +5,8 @@ package iroh
 import (
 	"net"
 
-	"github.com/quic-go/quic-go"
+	"github.com/iroh-ipfs/bridge/iroh/internal/paths"
 )
 
 // packetConn returns the socket as it is: quic-go knows the best way to read from it.
-func packetConn(udp *net.UDPConn) (conn quic.OOBCapablePacketConn, offload bool) { return udp, false }
+func packetConn(udp *net.UDPConn) (conn paths.UDP, offload bool) { return udp, false }
