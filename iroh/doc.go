@@ -1,4 +1,4 @@
-// Package iroh is an iroh endpoint: a UDP socket that is dialed by public key.
+// Package iroh is an iroh endpoint: a UDP socket, and a place at a relay, that is dialed by public key.
 //
 // An [Endpoint] dials and accepts QUIC connections (RFC 9000) with other iroh endpoints. Each side is an Ed25519 key, its
 // endpoint id, and proves it in the TLS handshake by a raw public key (RFC 7250, package rpktls); addresses are hints
@@ -26,14 +26,30 @@
 //
 // A connection is closed with application code 0 and no reason when the endpoint closes.
 //
+// # Relays
+//
+// With relays configured (package relay), the closest becomes the endpoint's home: it stays connected to it, and others reach
+// it there who know its id. Every few minutes, or when the home is away for seconds, the closest is chosen anew. Peers are
+// dialed at their home, which need not be ours; a relay that is not the home is left a minute after the last packet to it.
+//
+// What relays carry is on the same quic-go transport as UDP (package internal/paths), so that a peer that sends its first
+// packet on all paths makes one connection. When such a packet comes through a relay it waits 50 ms for its twin on a direct
+// path: iroh stays on the path from which the answer comes first, for as long as the connection lasts.
+//
 // # Dialing
 //
 // The addresses of a peer are tried in order, families taking turns, a new one every 100 ms or as soon as one failed
-// (after RFC 8305). The first to complete the handshake has proven the id and wins; attempts that complete later are closed.
-// Relays are not supported by this version: an address that names only relays cannot be dialed.
+// (after RFC 8305). Its relays follow after 400 ms, or when all addresses have failed. The first to complete the handshake
+// has proven the id and wins; attempts that complete later are closed.
+//
+// A connection that was dialed through a relay moves to the first direct address on which the peer answers a PATH_CHALLENGE
+// (RFC 9000, section 9). The addresses are probed after the dial and again after pauses of 1 to 60 s. A connection that has
+// moved, or that was direct from the start, does not go to a relay when its path breaks: it ends with the idle timeout. One that
+// a peer has dialed moves when the peer moves it. [Conn.Path] says which way a connection goes.
 //
 // # Trust
 //
 // Whoever holds a key may connect; what an id may do is up to the caller, who learns it from [Conn.RemoteID]. Nothing
-// is trusted before the handshake is complete: sources, numbers and sizes are limited (limits.go).
+// is trusted before the handshake is complete: sources, numbers and sizes are limited (limits.go). All that comes through one
+// relay counts as one source. A relay can drop packets, and learns who talks to whom.
 package iroh

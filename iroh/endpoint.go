@@ -27,9 +27,9 @@ type Endpoint struct {
 	log       *slog.Logger
 	socket    *socket
 	transport *quic.Transport
-	detours   [paths.Lanes]*quic.Transport // write by UDP what is for relayed paths; receive nothing
-	relays    *relays                      // nil if none is configured
-	listener  *quic.Listener               // nil if no protocol is accepted
+	detour    *quic.Transport // writes by UDP what is for relayed paths; receives nothing
+	relays    *relays         // nil if none is configured
+	listener  *quic.Listener  // nil if no protocol is accepted
 	dialConf  *quic.Config
 	admission *admission
 	growth    *growth
@@ -71,9 +71,7 @@ func Listen(cfg Config) (*Endpoint, error) {
 		VerifySourceAddress: e.admission.needsRetry,
 		ConnContext:         e.admission.admit,
 	}
-	for lane := range e.detours {
-		e.detours[lane] = &quic.Transport{Conn: s.conn.Detour(lane), ConnectionIDLength: idLength}
-	}
+	e.detour = &quic.Transport{Conn: s.conn.Detour(), ConnectionIDLength: idLength}
 	e.dialConf = e.quicConfig(dialedStreamWindow, dialedConnWindow)
 	if len(cfg.ALPNs) > 0 {
 		e.listener, err = e.transport.Listen(e.serverTLS(), e.quicConfig(acceptedStreamWindow, acceptedConnWindow))
@@ -278,10 +276,7 @@ func (e *Endpoint) Close() error {
 	if e.relays != nil {
 		e.relays.close() // after it has sent what closing the connections made
 	}
-	err := e.transport.Close()
-	for _, d := range e.detours {
-		err = errors.Join(err, d.Close())
-	}
+	err := errors.Join(e.transport.Close(), e.detour.Close())
 	e.socket.conn.Stop()
 	err = errors.Join(err, e.socket.conn.Close())
 	e.wg.Wait()

@@ -84,11 +84,6 @@ const (
 	firstSeek = time.Second
 	lastSeek  = time.Minute
 
-	// maxSilence is how long, and for four round trips more, a direct path may give no answer before the connection goes
-	// back to the relay. Meanwhile QUIC sends again at intervals that double; the longer this is, the longer is the one
-	// after which it uses the relay.
-	maxSilence = 1500 * time.Millisecond
-
 	// loserGrace is how long attempts that were under way when another one won may go on, so that those whose peer
 	// answers are closed properly. Without it the peer would keep a dead connection until its idle timeout.
 	loserGrace = time.Second

@@ -91,7 +91,9 @@ func (r *relays) choose() {
 	if r.ctx.Err() != nil {
 		return
 	}
-	if _, err := r.client(best); err != nil {
+	if _, err := r.client(best); errors.Is(err, ErrClosed) {
+		return
+	} else if err != nil {
 		r.cfg.Logger.Warn("iroh relay cannot be used", "relay", best.String(), "err", err)
 		return
 	}

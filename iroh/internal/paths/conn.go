@@ -45,7 +45,7 @@ type Conn struct {
 
 	sleeping atomic.Bool // the reader waits for UDP, or is about to
 	deadline sync.Mutex
-	owners   bool // the deadline is one that the owner has set
+	owners   time.Time // the deadline that the owner has set
 }
 
 // arrival is what came through a relay at once.
@@ -126,7 +126,7 @@ func (c *Conn) relay(b []byte, segment int, addr *net.UDPAddr) {
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.deadline.Lock()
 	defer c.deadline.Unlock()
-	c.owners = !t.IsZero()
+	c.owners = t
 	return c.UDP.SetReadDeadline(t)
 }
 
@@ -137,20 +137,18 @@ func (c *Conn) wake() {
 	}
 	c.deadline.Lock()
 	defer c.deadline.Unlock()
-	if !c.owners {
-		c.UDP.SetReadDeadline(time.Unix(1, 0))
-	}
+	c.UDP.SetReadDeadline(time.Unix(1, 0))
 }
 
-// woken reports whether err comes of wake, and undoes that.
+// woken reports whether err comes of wake and not of the owner's deadline, and undoes it.
 func (c *Conn) woken(err error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
 	}
 	c.deadline.Lock()
 	defer c.deadline.Unlock()
-	if c.owners {
+	if !c.owners.IsZero() && !time.Now().Before(c.owners) {
 		return false
 	}
-	return c.UDP.SetReadDeadline(time.Time{}) == nil
+	return c.UDP.SetReadDeadline(c.owners) == nil
 }

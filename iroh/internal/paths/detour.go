@@ -13,44 +13,46 @@ import (
 // received on it: that comes on the Conn.
 type Detour struct {
 	UDP
-	relays *Conn
-	lane   int
+	book *book
 
 	mu      sync.Mutex
 	stopped chan struct{} // closed while a read deadline is set
 	isSet   bool
 }
 
-// Detour returns the socket for one of the Lanes of all routes. It is of no use once c is closed.
-func (c *Conn) Detour(lane int) *Detour {
-	return &Detour{UDP: c.UDP, relays: c, lane: lane, stopped: make(chan struct{})}
+// Detour returns a socket over that of c. It is of no use once c is closed.
+func (c *Conn) Detour() *Detour {
+	return &Detour{UDP: c.UDP, book: c.book, stopped: make(chan struct{})}
 }
 
-// WriteMsgUDP sends b to the direct address of the route that addr is. A route without one on this lane leads through its
-// relay still.
+// WriteMsgUDP sends b to the direct address of the route that addr is. Without one it is lost, for which there is no error.
 func (d *Detour) WriteMsgUDP(b, oob []byte, addr *net.UDPAddr) (n, oobn int, err error) {
-	if to := d.direct(addr); to != nil {
-		return d.UDP.WriteMsgUDP(b, oob, to)
+	to := d.direct(addr)
+	if to == nil {
+		return len(b), len(oob), nil
 	}
-	return d.relays.WriteMsgUDP(b, oob, addr)
+	return d.UDP.WriteMsgUDP(b, oob, to)
 }
 
 // WriteTo is WriteMsgUDP for one packet.
 func (d *Detour) WriteTo(b []byte, addr net.Addr) (int, error) {
-	if u, ok := addr.(*net.UDPAddr); ok {
-		if to := d.direct(u); to != nil {
-			return d.UDP.WriteTo(b, to)
-		}
+	u, ok := addr.(*net.UDPAddr)
+	if !ok {
+		return len(b), nil
 	}
-	return d.relays.WriteTo(b, addr)
+	to := d.direct(u)
+	if to == nil {
+		return len(b), nil
+	}
+	return d.UDP.WriteTo(b, to)
 }
 
 func (d *Detour) direct(addr *net.UDPAddr) *net.UDPAddr {
 	if !relayedUDP(addr) {
 		return nil
 	}
-	if r := d.relays.book.at(addr); r != nil {
-		return r.direct[d.lane].Load()
+	if r := d.book.at(addr); r != nil {
+		return r.direct.Load()
 	}
 	return nil
 }

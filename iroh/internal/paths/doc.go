@@ -27,8 +27,7 @@
 //
 // A client may move a connection to a path that it has proven (RFC 9000, section 9), but quic-go only takes another
 // socket for it, not another address of the peer. [Detour] is that socket: what is written on it to the address of a
-// Route goes by UDP to the direct address that the Route has. When that leads nowhere any more, taking it away sends everything
-// through the relay again at once, where the peer sees it as it would see a new address of a NAT.
+// Route goes by UDP to the direct address that the Route has.
 //
 // # Trust
 //

@@ -27,7 +27,7 @@ type Route struct {
 	via    Sender
 	peer   key.EndpointID
 	addr   net.UDPAddr
-	direct [Lanes]atomic.Pointer[net.UDPAddr]
+	direct atomic.Pointer[net.UDPAddr]
 }
 
 // Addr is the address of the route for quic-go. It must not be changed.
@@ -36,11 +36,8 @@ func (r *Route) Addr() *net.UDPAddr { return &r.addr }
 // Relay is the relay of the route.
 func (r *Route) Relay() relay.URL { return r.via.URL() }
 
-// Lanes is how many detours there are: one to send by, and one to prove another path by meanwhile.
-const Lanes = 2
-
-// SetDirect says where the Detour of a lane sends what is for the route; nil is through the relay.
-func (r *Route) SetDirect(lane int, to *net.UDPAddr) { r.direct[lane].Store(to) }
+// SetDirect says where a Detour sends what is for the route.
+func (r *Route) SetDirect(to *net.UDPAddr) { r.direct.Store(to) }
 
 // Close forgets a route that was dialed.
 func (r *Route) Close() {

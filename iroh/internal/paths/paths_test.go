@@ -1,0 +1,324 @@
+package paths
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/net/ipv4"
+
+	"github.com/iroh-ipfs/bridge/iroh/key"
+	"github.com/iroh-ipfs/bridge/iroh/relay"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// loop is a relay to which everything that is sent comes back to the conn, as from whom it was sent to.
+type loop struct {
+	*relay.Client // makes what is received; it is never connected
+	url           relay.URL
+	mu            sync.Mutex
+	sent          []relay.Datagrams
+}
+
+func (l *loop) URL() relay.URL { return l.url }
+
+func (l *loop) Send(d relay.Datagrams) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d.Data = bytes.Clone(d.Data)
+	l.sent = append(l.sent, d)
+	return true
+}
+
+func (l *loop) last() relay.Datagrams {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.sent) == 0 {
+		return relay.Datagrams{}
+	}
+	return l.sent[len(l.sent)-1]
+}
+
+func url(t testing.TB, s string) relay.URL {
+	t.Helper()
+	u, err := relay.ParseURL(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func newLoop(t testing.TB, s string) *loop {
+	t.Helper()
+	secret, err := key.GenerateSecretKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := relay.New(relay.Config{URL: url(t, s), SecretKey: secret, Receive: func(r *relay.Received) { r.Release() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &loop{Client: c, url: url(t, s)}
+}
+
+func open(t testing.TB) *Conn {
+	t.Helper()
+	udp, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := New(udp, ipv4.NewPacketConn(udp), 8)
+	t.Cleanup(func() {
+		c.Stop()
+		c.Close()
+	})
+	return c
+}
+
+func id(n int) (k key.EndpointID) {
+	binary.BigEndian.PutUint32(k[:], uint32(n))
+	return k
+}
+
+func (l *loop) bring(c *Conn, from key.EndpointID, segment int, data string) {
+	c.Receive(l, relay.NewReceived(relay.Datagrams{Peer: from, Segment: segment, Data: []byte(data)}))
+}
+
+func messages(n int) []ipv4.Message {
+	ms := make([]ipv4.Message, n)
+	for i := range ms {
+		ms[i].Buffers = [][]byte{make([]byte, 1452)}
+		ms[i].OOB = make([]byte, 128)
+	}
+	return ms
+}
+
+// read reads n packets with their sources.
+func read(t testing.TB, c *Conn, n int) (data []string, from []net.Addr) {
+	t.Helper()
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	defer c.SetReadDeadline(time.Time{})
+	for len(data) < n {
+		ms := messages(3)
+		k, err := c.ReadBatch(ms, 0)
+		if err != nil {
+			t.Fatalf("after %q: %v", data, err)
+		}
+		for _, m := range ms[:k] {
+			data, from = append(data, string(m.Buffers[0][:m.N])), append(from, m.Addr)
+		}
+	}
+	return data, from
+}
+
+func TestBothKindsAreRead(t *testing.T) {
+	c, l := open(t), newLoop(t, "https://a")
+	out, err := net.DialUDP("udp4", nil, c.LocalAddr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	got := make(chan []string)
+	go func() { // the reader waits before anything comes
+		data, _ := read(t, c, 5)
+		got <- data
+	}()
+	time.Sleep(20 * time.Millisecond)
+	l.bring(c, id(1), 3, "abcdefgh")
+	time.Sleep(20 * time.Millisecond)
+	out.Write([]byte("udp"))
+	time.Sleep(20 * time.Millisecond)
+	l.bring(c, id(1), 0, "single")
+	if s := fmt.Sprint(<-got); s != "[abc def gh udp single]" {
+		t.Errorf("got %s", s)
+	}
+}
+
+// UDP gets its turn however much comes through relays.
+func TestUDPIsNotStarved(t *testing.T) {
+	if !canPeek {
+		t.Skip("only where a socket can be read without waiting")
+	}
+	c, l := open(t), newLoop(t, "https://a")
+	out, err := net.DialUDP("udp4", nil, c.LocalAddr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	for range inboxFrames {
+		l.bring(c, id(1), 1, "xxxxxxxxxxxxxxxx")
+	}
+	out.Write([]byte("udp"))
+	for i := 0; ; i++ {
+		ms := messages(8)
+		n, err := c.ReadBatch(ms, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(ms[0].Buffers[0][:ms[0].N]) == "udp" && n == 1 {
+			return
+		}
+		if i > 2*udpTurn {
+			t.Fatal("UDP was not read")
+		}
+	}
+}
+
+func TestAnswersGoBackWhereTheyCameFrom(t *testing.T) {
+	c, a, b := open(t), newLoop(t, "https://a"), newLoop(t, "https://b")
+	a.bring(c, id(1), 0, "1 at a")
+	b.bring(c, id(1), 0, "1 at b")
+	a.bring(c, id(2), 0, "2 at a")
+	a.bring(c, id(1), 0, "1 at a again")
+	_, from := read(t, c, 4)
+	if from[0].String() != from[3].String() || from[0].String() == from[1].String() || from[0].String() == from[2].String() {
+		t.Errorf("sources %v", from)
+	}
+	prefix := func(a net.Addr) string { return string(a.(*net.UDPAddr).IP[:8]) }
+	if prefix(from[0]) != prefix(from[2]) || prefix(from[0]) == prefix(from[1]) {
+		t.Error("a relay is not one /64")
+	}
+	for i, l := range []*loop{a, b, a} {
+		if _, _, err := c.WriteMsgUDP([]byte("answer"), nil, from[i].(*net.UDPAddr)); err != nil {
+			t.Fatal(err)
+		}
+		want := id(1)
+		if i == 2 {
+			want = id(2)
+		}
+		if d := l.last(); string(d.Data) != "answer" || d.Peer != want {
+			t.Errorf("answer %d: %q to %x", i, d.Data, d.Peer[:4])
+		}
+		if u := c.Relay(from[i]); u != l.url {
+			t.Errorf("source %d is at %s", i, u)
+		}
+	}
+	if _, err := c.WriteTo([]byte("lost"), &net.UDPAddr{IP: net.ParseIP("fd15:a51:0:1::99"), Port: 1}); err != nil {
+		t.Errorf("to nobody: %v", err)
+	}
+}
+
+// Who is forgotten gets the same address again.
+func TestManyStrangersAreForgotten(t *testing.T) {
+	c, l := open(t), newLoop(t, "https://a")
+	first := c.book.heard(l, id(1)).addr.String()
+	for i := range 3 * generation {
+		c.book.heard(l, id(i+2))
+	}
+	if n := len(c.book.young) + len(c.book.old) + len(c.book.youngByAddr) + len(c.book.oldByAddr); n > 4*generation {
+		t.Errorf("%d entries", n)
+	}
+	again := c.book.heard(l, id(1))
+	if again.addr.String() != first || c.book.at(&again.addr) != again {
+		t.Errorf("%s became %s", first, again.addr.String())
+	}
+	again = c.book.heard(newLoop(t, "https://a"), id(1)) // the relay's client is another one
+	if c.book.at(&again.addr) != again || again.addr.String() != first {
+		t.Error("an answer would go to a client that is gone")
+	}
+}
+
+// initial is the beginning of a first packet with a destination id of n bytes.
+func initial(n byte, rest string) string { return "\xc3\x00\x00\x00\x01" + string(n) + rest }
+
+func TestFirstPacketsWaitForTheirTwins(t *testing.T) {
+	c, l := open(t), newLoop(t, "https://a")
+	l.bring(c, id(1), 0, initial(20, "first"))
+	l.bring(c, id(1), 0, initial(8, "to an id of ours"))
+	l.bring(c, id(1), 0, "\x40short header")
+	began := time.Now()
+	data, _ := read(t, c, 3)
+	if took := time.Since(began); data[2] != initial(20, "first") || took < holdFirst-5*time.Millisecond || took > 20*holdFirst {
+		t.Errorf("after %v: %q", took, data)
+	}
+	for range 2 * maxHeld { // more are not kept, and Stop drops them all
+		go l.bring(c, id(1), 0, initial(20, "flood"))
+	}
+	read(t, c, 10)
+}
+
+func FuzzFirstPacket(f *testing.F) {
+	f.Add([]byte(initial(20, "x")))
+	f.Add([]byte("\xc0\x00\x00\x00\x01"))
+	f.Fuzz(func(t *testing.T, p []byte) {
+		if firstPacket(p, 8) && (len(p) < 6 || p[0]>>4 != 0xc || p[5] == 8) {
+			t.Errorf("%x is taken for a first packet", p)
+		}
+	})
+}
+
+func TestDetour(t *testing.T) {
+	c, l := open(t), newLoop(t, "https://a")
+	peer, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	r := c.Dial(l, id(7))
+	d := c.Detour()
+	d.WriteMsgUDP([]byte("nowhere"), nil, r.Addr())
+	r.SetDirect(peer.LocalAddr().(*net.UDPAddr))
+	d.WriteMsgUDP([]byte("directly"), nil, r.Addr())
+	d.WriteTo([]byte("as well"), r.Addr())
+	c.WriteMsgUDP([]byte("by relay"), nil, r.Addr())
+	peer.SetReadDeadline(time.Now().Add(5 * time.Second))
+	for _, want := range []string{"directly", "as well"} {
+		buf := make([]byte, 100)
+		n, from, err := peer.ReadFrom(buf)
+		if err != nil || string(buf[:n]) != want || from.String() != c.LocalAddr().String() {
+			t.Errorf("%q from %v, %v", buf[:n], from, err)
+		}
+	}
+	if s := l.last(); string(s.Data) != "by relay" || s.Peer != id(7) || len(l.sent) != 1 {
+		t.Errorf("%q", s.Data)
+	}
+	r.Close()
+	c.WriteTo([]byte("closed"), r.Addr())
+	if len(l.sent) != 1 {
+		t.Errorf("%q went by a closed route", l.last().Data)
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := d.ReadBatch(nil, 0)
+		read <- err
+	}()
+	d.SetReadDeadline(time.Now())
+	if err := <-read; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("read: %v", err)
+	}
+}
+
+func TestRelayedAddresses(t *testing.T) {
+	for text, want := range map[string]bool{"fd15:a51::1": true, "fd15:a51:ffff:ffff::": true, "fd15:a52::1": false, "::1": false, "127.0.0.1": false} {
+		if Relayed(netip.MustParseAddr(text)) != want {
+			t.Errorf("%s: %v", text, !want)
+		}
+	}
+	ms := messages(2)
+	for i, ip := range []string{"fd15:a51::1", "fd15:a52::1"} {
+		ms[i].N, ms[i].Addr = 5, &net.UDPAddr{IP: net.ParseIP(ip), Port: 1}
+	}
+	if dropForged(ms); ms[0].N != 0 || ms[1].N != 5 {
+		t.Errorf("%d and %d bytes are left", ms[0].N, ms[1].N)
+	}
+}
+
+// What waits when the conn is stopped is let go, and nobody waits any more.
+func TestStopWithAFullInbox(t *testing.T) {
+	c, l := open(t), newLoop(t, "https://a")
+	var bringing sync.WaitGroup
+	for range 2 * inboxFrames {
+		bringing.Go(func() { l.bring(c, id(1), 0, "x") })
+	}
+	c.Stop()
+	bringing.Wait()
+}
