@@ -24,7 +24,7 @@ build: generate ## build bin/bridge
 generate: ## write third_party/quic-go (quic-go with a pluggable TLS) where it is missing or out of date
 	@$(GO) -C third_party/quicgen run .
 
-peers: generate ## build Kubo, the Rust peer and sendme, once
+peers: generate ## build Kubo, the Rust peer, sendme and iroh-relay, once
 	$(GO) run ./integration/peers
 
 test: generate ## everything: the generator, all packages, the real peers
