@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/quic-go/quic-go"
+
+	"github.com/iroh-ipfs/bridge/iroh/internal/paths"
 )
 
 // errRefused is the answer to an Initial beyond the limits; the peer sees CONNECTION_REFUSED.
@@ -38,7 +40,7 @@ func newAdmission() *admission {
 	return &admission{bySource: map[netip.Prefix]*count{}}
 }
 
-// source is what one host has one of: an IPv4 address or an IPv6 /64.
+// source is what one host has one of: an IPv4 address or an IPv6 /64. All that comes through one relay is in one /64 as well.
 func source(a net.Addr) netip.Prefix {
 	addr := addrPort(a).Addr().WithZone("")
 	bits := 64
@@ -49,12 +51,23 @@ func source(a net.Addr) netip.Prefix {
 	return p
 }
 
+// share is what one source may have.
+type share struct{ all, halfOpen, retry int }
+
+func shareOf(source netip.Prefix) share {
+	if paths.Relayed(source.Addr()) {
+		return share{maxConnsPerRelay, maxHalfOpenPerRelay, retryHalfOpenPerRelay}
+	}
+	return share{maxConnsPerSource, maxHalfOpenPerSource, retryHalfOpenPerSource}
+}
+
 // needsRetry reports whether the sender of an Initial must first prove that it receives at its address.
 func (a *admission) needsRetry(from net.Addr) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := a.bySource[source(from)]
-	return a.total.halfOpen >= retryHalfOpen || s != nil && s.halfOpen >= retryHalfOpenPerSource
+	src := source(from)
+	s := a.bySource[src]
+	return a.total.halfOpen >= retryHalfOpen || s != nil && s.halfOpen >= shareOf(src).retry
 }
 
 // admit gives a new connection its slot, which it keeps until ctx is done.
@@ -66,8 +79,8 @@ func (a *admission) admit(ctx context.Context, info *quic.ClientInfo) (context.C
 	if n == nil {
 		n = &count{}
 	}
-	if a.total.halfOpen >= maxHalfOpen || a.total.all >= maxConns ||
-		n.halfOpen >= maxHalfOpenPerSource || n.all >= maxConnsPerSource {
+	may := shareOf(s.source)
+	if a.total.halfOpen >= maxHalfOpen || a.total.all >= maxConns || n.halfOpen >= may.halfOpen || n.all >= may.all {
 		return nil, errRefused
 	}
 	a.bySource[s.source] = n

@@ -24,6 +24,12 @@ const (
 	maxConns          = 1024
 	maxConnsPerSource = 256
 
+	// maxConnsPerRelay, maxHalfOpenPerRelay and retryHalfOpenPerRelay are the same for one relay, through which many honest
+	// peers may come: half of everything. Against a flood through a relay that keeps those out who come directly.
+	maxConnsPerRelay      = maxConns / 2
+	maxHalfOpenPerRelay   = maxHalfOpen / 2
+	retryHalfOpenPerRelay = retryHalfOpen / 2
+
 	// maxStreams bounds the streams that a peer has open at once, as iroh does.
 	maxStreams = 100
 

@@ -253,6 +253,33 @@ func TestRelayRestartsDuringATransfer(t *testing.T) {
 	}
 }
 
+// Many peers can dial at once through one relay, although they count as one source.
+func TestManyDialThroughARelay(t *testing.T) {
+	server := peertest.Relay(t, peer.RelayConfig{})
+	b := relayed(t, server)
+	serve(t, b)
+	addr := byRelay(b)
+	errs := make(chan error, 100)
+	var peers []*Endpoint
+	for range cap(errs) {
+		peers = append(peers, relayed(t, server))
+	}
+	for _, a := range peers {
+		go func() {
+			c, err := a.Dial(deadline(t), addr, testALPN)
+			if err == nil {
+				err = c.CloseWithError(0, "")
+			}
+			errs <- err
+		}()
+	}
+	for range cap(errs) {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Of several relays the one that answers becomes the home, and another one when that goes away.
 func TestHomeRelayIsReplaced(t *testing.T) {
 	first, second := peertest.Relay(t, peer.RelayConfig{}), peertest.Relay(t, peer.RelayConfig{})

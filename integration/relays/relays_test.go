@@ -196,7 +196,7 @@ func TestRustChoosesTheDirectPath(t *testing.T) {
 	a := start(t, server)
 	rust := rustAt(t, server, false)
 	hash, _ := a.blob(t, 1000)
-	for range 5 {
+	for range 3 {
 		both := ticket.Blob{Addr: a.Addr(), Hash: hash, Format: ticket.Raw}.String()
 		if _, err := rust.Fetch(t.Context(), "mem", both, "none"); err != nil {
 			t.Fatal(err)
