@@ -51,6 +51,9 @@ func (c *Conn) Path() Path {
 	if moved := c.direct.Load(); moved != nil {
 		return Path{Addr: *moved}
 	}
+	if c.route != nil { // quic-go's own answer stays the same, and is not safe to ask for while it moves
+		return Path{Relay: c.route.Relay().String()}
+	}
 	remote := c.quic.RemoteAddr()
 	if u := c.endpoint.socket.conn.Relay(remote); !u.IsZero() {
 		return Path{Relay: u.String()}
