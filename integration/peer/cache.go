@@ -28,6 +28,8 @@ const (
 	Sendme Kind = "sendme"
 	Relay  Kind = "iroh-relay"
 	B3sum  Kind = "b3sum"
+
+	DNSServer Kind = "iroh-dns-server"
 )
 
 // Versions of the crates that are installed by name; the others are pinned by kubo/go.mod and rust/Cargo.lock.
@@ -35,6 +37,8 @@ const (
 	SendmeVersion = "0.37.1"
 	RelayVersion  = "1.4.1"
 	B3sumVersion  = "1.8.2"
+
+	DNSServerVersion = "1.4.1"
 )
 
 // ErrNoCargo says that a peer has to be built and cargo is not installed.
@@ -123,6 +127,8 @@ func version(kind Kind) (string, error) {
 		return RelayVersion, nil
 	case B3sum:
 		return B3sumVersion, nil
+	case DNSServer:
+		return DNSServerVersion, nil
 	}
 	return "", fmt.Errorf("peer: unknown peer %q", kind)
 }

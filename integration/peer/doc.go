@@ -3,18 +3,19 @@
 //
 // Peers are never mocked. Each is built once from pinned sources and kept in a cache folder, [Cache]:
 //
-//	kubo        github.com/ipfs/kubo as pinned by kubo/go.mod and its go.sum
-//	rust        the crate in rust/, pinned by its Cargo.lock
-//	sendme      cargo install of a fixed version with its own lock file
-//	iroh-relay  the same, with the feature server
-//	b3sum       the same; only the benchmarks need it
+//	kubo             github.com/ipfs/kubo as pinned by kubo/go.mod and its go.sum
+//	rust             the crate in rust/, pinned by its Cargo.lock
+//	sendme           cargo install of a fixed version with its own lock file
+//	iroh-relay       the same, with the feature server
+//	iroh-dns-server  the same: a pkarr relay and name server
+//	b3sum            the same; only the benchmarks need it
 //
 // The cache is the folder named by BRIDGE_PEERS, or iroh-ipfs-bridge/peers in the user's cache folder. A peer's folder
 // carries its version (for the Rust crate a hash of its sources), so a change of version builds anew, and a file lock
 // makes processes that want the same peer wait for one build.
 //
-// All peers listen on 127.0.0.1 (sendme on ::1 as well), have no bootstrap peers, no discovery and no relay but one of
-// these that they are told, and live in folders that the caller gives them. A peer ends when it is stopped, when the context it was started with ends,
+// All peers listen on 127.0.0.1 (sendme on ::1 as well), have no bootstrap peers, no relay and no discovery but what
+// they are told, and live in folders that the caller gives them. A peer ends when it is stopped, when the context it was started with ends,
 // and, on Linux, when the process that started it dies.
 //
 // The package does not depend on the rest of the module, so the tests of any package may use it. What it reports is

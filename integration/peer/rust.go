@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -32,13 +33,14 @@ func (n *RustNode) Target() string { return n.ID + "@" + n.Addrs[0] }
 // RustPeer runs the Rust peer's commands.
 type RustPeer struct {
 	Bin       string
-	Relay     string // URL of the one relay that it uses; empty: none
-	RelayOnly bool   // no sockets of its own, everything goes through the relay
+	Relay     string   // URL of the one relay that it uses; empty: none
+	RelayOnly bool     // no sockets of its own, everything goes through the relay
+	Flags     []string // more flags of every command, such as "--pkarr", URL
 }
 
 // flags are those that all commands have.
 func (r RustPeer) flags() []string {
-	var flags []string
+	flags := slices.Clone(r.Flags)
 	if r.Relay != "" {
 		flags = append(flags, "--relay", r.Relay)
 	}

@@ -1,6 +1,6 @@
 // Command peers builds the real peers that the tests need, once, and prints where they are.
 //
-//	go run ./integration/peers [-only kubo,rust,sendme,iroh-relay,b3sum] [-lenient] [-path]
+//	go run ./integration/peers [-only kubo,rust,sendme,iroh-relay,iroh-dns-server,b3sum] [-lenient] [-path]
 //
 // It fails when one cannot be built; with -lenient, and unless CI is set, peers that need cargo are left out with a
 // warning where cargo is not installed. With -path it prints the paths alone. See [peer.Cache] for where they are kept.
@@ -19,7 +19,7 @@ import (
 )
 
 func main() {
-	only := flag.String("only", "kubo,rust,sendme,iroh-relay", "which peers, separated by commas")
+	only := flag.String("only", "kubo,rust,sendme,iroh-relay,iroh-dns-server", "which peers, separated by commas")
 	lenient := flag.Bool("lenient", false, "warn instead of failing where cargo is missing and CI is not set")
 	bare := flag.Bool("path", false, "print only the paths")
 	flag.Parse()

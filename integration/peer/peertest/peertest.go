@@ -98,6 +98,18 @@ func Serve(t testing.TB, r peer.RustPeer, paths ...string) *peer.RustNode {
 	return node
 }
 
+// DNS starts an iroh-dns-server in a temporary folder.
+func DNS(t testing.TB) *peer.DNSNode {
+	t.Helper()
+	Need(t, peer.DNSServer)
+	node, err := peer.Cache{}.StartDNS(Context(t), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	Keep(t, node.Process)
+	return node
+}
+
 // Keep stops a process when the test ends, and shows its output when the test failed.
 func Keep(t testing.TB, p *peer.Process) {
 	t.Cleanup(func() {

@@ -1,10 +1,11 @@
 //! A real iroh-blobs node for tests: one program that serves, fetches, imports and probes.
 //!
-//! It binds 127.0.0.1 only, uses no address lookup and no relay but the one that it is told, and prints one JSON object a line on
-//! stdout. Errors are `{"error": text}` on stdout with exit status 1; usage errors are clap's (2).
+//! It binds 127.0.0.1 only, uses no relay and no address lookup but those that it is told, and prints one JSON
+//! object a line on stdout. Errors are `{"error": text}` on stdout with exit status 1; usage errors are clap's (2).
 //! Whoever starts it owns its life: `serve` and `echo` end when stdin is closed.
 
 mod content;
+mod lookup;
 mod node;
 mod probe;
 
@@ -25,6 +26,8 @@ struct Args {
     /// Only through the relay, without sockets of its own
     #[arg(long, global = true, requires = "relay")]
     relay_only: bool,
+    #[command(flatten)]
+    lookup: lookup::Lookup,
     #[command(subcommand)]
     command: Command,
 }
@@ -65,7 +68,7 @@ enum Command {
     },
     /// Send request bytes (hex, or @FILE with hex) on a stream each, in order, and print what comes back
     Raw {
-        /// Blob ticket, or ID@IP:PORT, or ID@URL of a relay
+        /// Blob ticket, or ID@IP:PORT, or ID@URL of a relay, or ID when there is an address lookup
         target: String,
         #[arg(long, required = true)]
         request: Vec<String>,
@@ -126,6 +129,7 @@ async fn run(args: Args) -> anyhow::Result<Value> {
         secret: args.secret,
         relay: args.relay,
         relay_only: args.relay_only,
+        lookup: args.lookup,
     };
     match args.command {
         Command::Serve {

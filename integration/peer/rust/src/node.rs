@@ -13,6 +13,8 @@ use iroh_blobs::{
 };
 use tokio::io::AsyncReadExt;
 
+use crate::lookup::Lookup;
+
 /// How a node takes part in the network.
 pub struct Network {
     /// Secret key in hex; a random one without it.
@@ -21,9 +23,11 @@ pub struct Network {
     pub relay: Option<RelayUrl>,
     /// Without sockets of its own: everything goes through the relay.
     pub relay_only: bool,
+    /// Where it publishes its addresses and finds those of others.
+    pub lookup: Lookup,
 }
 
-/// Binds an endpoint on 127.0.0.1 with no address lookup, and waits for the relay if there is one.
+/// Binds an endpoint on 127.0.0.1, and waits for the relay if there is one.
 pub async fn bind(network: &Network, port: u16, alpns: Vec<Vec<u8>>) -> anyhow::Result<Endpoint> {
     let mode = match &network.relay {
         Some(url) => RelayMode::Custom(RelayMap::from(url.clone())),
@@ -33,6 +37,7 @@ pub async fn bind(network: &Network, port: u16, alpns: Vec<Vec<u8>>) -> anyhow::
         .relay_mode(mode)
         .clear_ip_transports()
         .alpns(alpns);
+    builder = network.lookup.add(builder)?;
     if !network.relay_only {
         builder = builder.bind_addr(SocketAddr::from(([127, 0, 0, 1], port)))?;
     }
@@ -67,14 +72,17 @@ pub async fn open_store(place: &str) -> anyhow::Result<Store> {
     Ok(store.into())
 }
 
-/// A blob ticket, or `ID@IP:PORT`, or `ID@URL` of a relay.
+/// A blob ticket, or `ID@IP:PORT`, or `ID@URL` of a relay, or an endpoint id alone.
 pub fn parse_target(text: &str) -> anyhow::Result<EndpointAddr> {
     if let Ok(ticket) = BlobTicket::from_str(text) {
         return Ok(ticket.addr().clone());
     }
+    if let Ok(id) = EndpointId::from_str(text) {
+        return Ok(EndpointAddr::new(id));
+    }
     let (id, socket) = text
         .split_once('@')
-        .context("neither a blob ticket nor ID@IP:PORT nor ID@URL")?;
+        .context("neither a blob ticket nor ID@IP:PORT nor ID@URL nor ID")?;
     let id = EndpointId::from_str(id).context("endpoint id")?;
     if socket.contains("://") {
         let relay = RelayUrl::from_str(socket).context("relay")?;
