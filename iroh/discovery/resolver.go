@@ -110,7 +110,7 @@ func (r *Resolver) Resolve(ctx context.Context, id key.EndpointID) (ticket.Endpo
 func (r *Resolver) Lookup(ctx context.Context, id key.EndpointID) (record.Record, error) {
 	r.mu.Lock()
 	e, err := r.begin(id)
-	if err != nil || e.lookup == nil {
+	if err != nil || e.lookup == nil || r.youngest(e, time.Now()) < r.cfg.Fresh {
 		defer r.mu.Unlock()
 		if err != nil {
 			return record.Record{}, err
