@@ -24,7 +24,7 @@ build: generate ## build bin/bridge
 generate: ## write third_party/quic-go (quic-go with a pluggable TLS) where it is missing or out of date
 	@$(GO) -C third_party/quicgen run .
 
-peers: generate ## build Kubo, the Rust peer, sendme and iroh-relay, once
+peers: generate ## build the real peers, once
 	$(GO) run ./integration/peers
 
 test: generate ## everything: the generator, all packages, the real peers

@@ -24,6 +24,8 @@ const (
 	// DefaultNegative is how long it is believed that nobody knows an endpoint. It is short: the usual reason to look up
 	// an id is that its owner has just come up.
 	DefaultNegative = 2 * time.Second
+	// stalePatience is how long a caller waits for a new answer when there is an old one.
+	stalePatience = 2 * time.Second
 	// grace is how long the first answer waits for a second one that is just as quick.
 	grace = 20 * time.Millisecond
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/iroh-ipfs/bridge/iroh/discovery/record"
@@ -99,4 +100,31 @@ func (r *Resolver) store(e *entry, l *lookup, source int, rec record.Record) {
 	e.parts[source] = part{rec, time.Now()}
 	close(l.changed)
 	l.changed = make(chan struct{})
+}
+
+// Answer is what one source said, and how long it took.
+type Answer struct {
+	Source string
+	Record record.Record
+	Err    error // matches ErrNotFound when the source works and does not know the endpoint
+	Took   time.Duration
+}
+
+// Ask asks every source anew and returns what each said, in the order of the sources, once all have answered or ctx
+// ends. It neither uses nor changes what is remembered: it is for whoever wants to know which sources work.
+func (r *Resolver) Ask(ctx context.Context, id key.EndpointID) []Answer {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	defer cancel()
+	defer context.AfterFunc(r.ctx, cancel)()
+	out := make([]Answer, len(r.cfg.Sources))
+	var wg sync.WaitGroup
+	for i, source := range r.cfg.Sources {
+		wg.Go(func() {
+			start := time.Now()
+			rec, err := source.Resolve(ctx, id)
+			out[i] = Answer{Source: source.Name(), Record: rec.Usable(), Err: err, Took: time.Since(start)}
+		})
+	}
+	wg.Wait()
+	return out
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -258,6 +260,70 @@ func TestWeResolveAndDialRust(t *testing.T) {
 		}
 		echo(t, conn)
 	}
+}
+
+// An endpoint of iroh's comes back on another port: a caller that could not reach it at the old one forgets that, and
+// finds the new one.
+func TestRustMovesAndIsFoundAgain(t *testing.T) {
+	server, rust := peertest.DNS(t), peertest.Rust(t)
+	rust.Flags = []string{"--pkarr", server.URL, "--secret", strings.Repeat("07", 32)}
+	ctx := peertest.Context(t)
+	us := listen(t, newKey(t))
+	r := discovery.NewResolver(discovery.ResolverConfig{Sources: []discovery.Source{
+		newRelay(t, discovery.PkarrConfig{URL: server.URL}), newDNS(t, peer.DNSOrigin, server.Server),
+	}})
+	defer r.Close()
+	var id key.EndpointID
+	var before []netip.AddrPort
+	for round := range 2 {
+		node, err := rust.Echo(ctx, alpn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		peertest.Keep(t, node.Process)
+		if id, err = key.ParseEndpointID(node.ID); err != nil {
+			t.Fatal(err)
+		}
+		if round > 0 {
+			addr, err := r.Resolve(ctx, id)
+			if err != nil || !slices.Equal(addr.Direct, before) {
+				t.Errorf("what is remembered has changed: %v, %v; want %v", addr.Direct, err, before)
+			}
+		}
+		for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+			addr, err := r.Resolve(ctx, id)
+			if err == nil && slices.Contains(texts(addr.Direct), node.Addrs[0]) {
+				before = addr.Direct
+				break
+			}
+			r.Forget(id)
+			if time.Since(start) > 20*time.Second {
+				t.Fatalf("found %v, %v; want %v", addr.Direct, err, node.Addrs)
+			}
+		}
+		addr, err := r.Resolve(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := us.Dial(ctx, addr, alpn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		echo(t, conn)
+		node.Stop()
+	}
+	for _, a := range r.Ask(ctx, id) {
+		if a.Err != nil || len(a.Record.Addr.Direct) == 0 {
+			t.Errorf("%s: %+v, %v", a.Source, a.Record, a.Err)
+		}
+	}
+}
+
+func texts(list []netip.AddrPort) (out []string) {
+	for _, a := range list {
+		out = append(out, a.String())
+	}
+	return out
 }
 
 // listen starts an endpoint of ours on 127.0.0.1 that accepts connections and holds them.

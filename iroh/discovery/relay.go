@@ -40,8 +40,7 @@ type PkarrRelay struct {
 	client *http.Client
 
 	mu        sync.Mutex
-	last      uint64 // timestamp of the newest packet of ours, in µs
-	known     bool   // last is at least that of the packet that the relay holds
+	last      uint64 // timestamp of the newest packet of ours that we know of, in µs
 	published bool   // the relay holds a packet of this process
 }
 
@@ -127,13 +126,14 @@ func (p *PkarrRelay) Publish(ctx context.Context, r record.Record) error {
 	if r.Empty() && r.UserData == "" && !p.published {
 		return nil
 	}
-	if err := p.learn(ctx); err != nil {
-		return err
+	// A relay takes an older packet than the one it holds without a word, and ignores it. That one may be of an earlier
+	// run, when our clock stood elsewhere, or of another program with our key. Where it cannot be told, the clock decides.
+	if stored, err := p.Get(ctx, p.cfg.SecretKey.ID()); err == nil {
+		p.last = max(p.last, stored.Micros())
 	}
 	if p.last == math.MaxUint64 {
 		return errors.New("discovery: the relay holds a packet of ours with the highest timestamp there is; nothing can replace it")
 	}
-	// Our clock may stand before that of an earlier run: timestamps rise all the same.
 	micros := max(uint64(max(time.Now().UnixMicro(), 0)), p.last+1)
 	packet, err := p.sign(r, micros)
 	if err != nil {
@@ -141,28 +141,9 @@ func (p *PkarrRelay) Publish(ctx context.Context, r record.Record) error {
 	}
 	p.last = micros
 	if err := p.Put(ctx, packet); err != nil {
-		p.known = false
 		return err
 	}
 	p.published = true
-	return nil
-}
-
-// learn finds out which timestamp ours has to exceed.
-func (p *PkarrRelay) learn(ctx context.Context) error {
-	if p.known {
-		return nil
-	}
-	stored, err := p.Get(ctx, p.cfg.SecretKey.ID())
-	switch {
-	case err == nil:
-		p.last = max(p.last, stored.Micros())
-	case errors.Is(err, ErrNotFound), errors.Is(err, pkarr.ErrPacket), errors.Is(err, pkarr.ErrSignature):
-		// Nothing, or nothing of ours: there is nothing to exceed.
-	default:
-		return err
-	}
-	p.known = true
 	return nil
 }
 

@@ -118,10 +118,21 @@ func (r *Resolver) Lookup(ctx context.Context, id key.EndpointID) (record.Record
 		return r.answer(e)
 	}
 	l := e.lookup
+	var enough <-chan time.Time
+	if _, err := r.answer(e); err == nil {
+		// An old answer is better than a long wait for sources that hang.
+		timer := time.NewTimer(stalePatience)
+		defer timer.Stop()
+		enough = timer.C
+	}
 	r.mu.Unlock()
 	select {
 	case <-l.first:
 	case <-l.done:
+	case <-enough:
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.answer(e)
 	case <-ctx.Done():
 		return record.Record{}, fmt.Errorf("discovery: %w", context.Cause(ctx))
 	}

@@ -34,20 +34,23 @@ func at(id key.EndpointID, direct ...string) ticket.EndpointAddr {
 // slow is a source that answers after a delay, with what it is told to at that time.
 type slow struct {
 	name  string
-	delay time.Duration
 	calls atomic.Int32
 
-	mu   sync.Mutex
-	addr ticket.EndpointAddr
-	err  error
+	mu    sync.Mutex
+	delay time.Duration
+	addr  ticket.EndpointAddr
+	err   error
 }
 
 func (s *slow) Name() string { return s.name }
 
 func (s *slow) Resolve(ctx context.Context, _ key.EndpointID) (record.Record, error) {
 	s.calls.Add(1)
+	s.mu.Lock()
+	delay := s.delay
+	s.mu.Unlock()
 	select {
-	case <-time.After(s.delay):
+	case <-time.After(delay):
 	case <-ctx.Done():
 		return record.Record{}, ctx.Err()
 	}
@@ -170,6 +173,41 @@ func TestAnswersAgeOut(t *testing.T) {
 	})
 }
 
+func TestAnOldAnswerComesBeforeALongWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		peer := id(1)
+		source := &slow{name: "one", addr: at(peer, "192.0.2.1:1")}
+		r := resolver(t, discovery.ResolverConfig{Sources: []discovery.Source{source}})
+		wants(t, r, peer, 0, "[192.0.2.1:1]")
+		time.Sleep(discovery.DefaultFresh)
+		source.mu.Lock()
+		source.delay = 5 * time.Second
+		source.mu.Unlock()
+		source.say(at(peer, "192.0.2.2:1"), nil)
+		wants(t, r, peer, 2*time.Second, "[192.0.2.1:1]")
+		wants(t, r, peer, 2*time.Second, "[192.0.2.1:1]")
+		wants(t, r, peer, time.Second, "[192.0.2.2:1]")
+	})
+}
+
+func TestAskTellsWhichSourcesWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		peer := id(1)
+		r := resolver(t, discovery.ResolverConfig{Sources: []discovery.Source{
+			&slow{name: "good", delay: time.Second, addr: at(peer, "192.0.2.1:1")},
+			&slow{name: "none", err: discovery.ErrNotFound},
+			&slow{name: "hangs", delay: time.Hour},
+		}})
+		got := r.Ask(t.Context(), peer)
+		if len(got) != 3 || got[0].Took != time.Second || len(got[0].Record.Addr.Direct) != 1 || got[0].Err != nil ||
+			!errors.Is(got[1].Err, discovery.ErrNotFound) || got[1].Took != 0 ||
+			!errors.Is(got[2].Err, context.DeadlineExceeded) || got[2].Took != discovery.DefaultTimeout {
+			t.Errorf("got %+v", got)
+		}
+		wants(t, r, peer, time.Second+settle, "[192.0.2.1:1]")
+	})
+}
+
 func TestManyCallersShareOneLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		peer := id(1)
@@ -265,8 +303,9 @@ func TestStatic(t *testing.T) {
 	if _, err := r.Resolve(t.Context(), id(2)); !errors.Is(err, discovery.ErrNotFound) {
 		t.Errorf("an id alone: %v", err)
 	}
+	direct := at(id(1), "192.0.2.1:1").Direct
 	for i := range 20_000 {
-		s.Add(ticket.EndpointAddr{ID: key.EndpointID{byte(i), byte(i >> 8), 1}, Direct: at(id(1), "192.0.2.1:1").Direct})
+		s.Add(ticket.EndpointAddr{ID: key.EndpointID{byte(i), byte(i >> 8), 1}, Direct: direct})
 	}
 	if _, err := s.Resolve(t.Context(), key.EndpointID{19999 % 256, 19999 / 256, 1}); err != nil {
 		t.Errorf("the newest one was forgotten: %v", err)

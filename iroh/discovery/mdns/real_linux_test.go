@@ -2,6 +2,8 @@ package mdns_test
 
 import (
 	"errors"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -13,7 +15,9 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/discovery"
 	"github.com/iroh-ipfs/bridge/iroh/discovery/mdns"
+	"github.com/iroh-ipfs/bridge/iroh/discovery/record"
 	"github.com/iroh-ipfs/bridge/iroh/key"
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
 // The tests of this file run in a network namespace of their own, so that no multicast leaves the machine: the test
@@ -63,6 +67,58 @@ func outside(t *testing.T) {
 		t.Errorf("in the namespace: %v\n%s", err, out)
 	default:
 		t.Skipf("LEFT OUT: this system gives no network namespace: %v", err)
+	}
+}
+
+// Each of two endpoints uses one end of a cable: what one says reaches the other over that, and nobody else.
+func TestOverOneNetworkOnly(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
+	// Both ends are of one machine, which would drop packets that seem to come from itself.
+	for _, line := range []string{"addr add 10.91.0.2/24 dev net1", "link add net2 type veth peer name net3", "link set net2 up", "link set net3 up"} {
+		if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v\n%s", line, err, out)
+		}
+	}
+	if err := os.WriteFile("/proc/sys/net/ipv4/conf/all/accept_local", []byte("1"), 0o644); err != nil {
+		t.Logf("over IPv6 only: %v", err)
+	}
+	on := func(name string) *mdns.Node {
+		i, err := net.InterfaceByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := mdns.Listen(mdns.Config{ID: newKey(t).ID(), Interfaces: []net.Interface{*i}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { n.Close() })
+		return n
+	}
+	one, two, apart := on("net0"), on("net1"), on("net2")
+	everywhere := listen(t, newKey(t).ID())
+	k := newKey(t)
+	i, err := net.InterfaceByName("net0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	talker, err := mdns.Listen(mdns.Config{ID: k.ID(), Interfaces: []net.Interface{*i}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer talker.Close()
+	rec := record.New(ticket.EndpointAddr{ID: k.ID(), Direct: []netip.AddrPort{netip.MustParseAddrPort("10.91.0.1:4433")}})
+	if err := talker.Publish(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	for name, n := range map[string]*mdns.Node{"on the same end": one, "on the other end": two, "on all": everywhere} {
+		if r, err := n.Resolve(t.Context(), k.ID()); err != nil || !r.Equal(rec) {
+			t.Errorf("%s: %+v, %v", name, r, err)
+		}
+	}
+	if r, err := apart.Resolve(t.Context(), k.ID()); !errors.Is(err, discovery.ErrNotFound) {
+		t.Errorf("on another network: %+v, %v", r, err)
 	}
 }
 

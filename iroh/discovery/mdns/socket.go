@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
@@ -63,6 +64,13 @@ func interfaces(fixed []net.Interface) []net.Interface {
 	return out
 }
 
+// ours reports whether a datagram was sent to the group on a network of ours. A socket also gets what came by unicast,
+// and on Linux what came for groups that other programs have joined. Where the system does not say it is taken.
+func ours(fixed []net.Interface, dst net.IP, index int) bool {
+	on := func(i net.Interface) bool { return i.Index == index }
+	return (dst == nil || dst.IsMulticast()) && (len(fixed) == 0 || index == 0 || slices.ContainsFunc(fixed, on))
+}
+
 // first returns the network that the group is joined on when the socket is made. Where there is none yet the loopback
 // does; the others are joined when they come up.
 func first(fixed []net.Interface) (*net.Interface, error) {
@@ -104,7 +112,7 @@ func open4(fixed []net.Interface) (*socket4, error) {
 		conn.Close()
 		return nil, fmt.Errorf("mdns: %w", err)
 	}
-	_ = s.pc.SetControlMessage(ipv4.FlagDst, true)
+	_ = s.pc.SetControlMessage(ipv4.FlagDst|ipv4.FlagInterface, true)
 	s.join()
 	return s, nil
 }
@@ -112,7 +120,7 @@ func open4(fixed []net.Interface) (*socket4, error) {
 func (s *socket4) read(b []byte) (int, error) {
 	for {
 		n, control, _, err := s.pc.ReadFrom(b)
-		if err != nil || control == nil || control.Dst == nil || control.Dst.IsMulticast() {
+		if err != nil || control == nil || ours(s.fixed, control.Dst, control.IfIndex) {
 			return n, err
 		}
 	}
@@ -162,7 +170,7 @@ func open6(fixed []net.Interface) (*socket6, error) {
 		conn.Close()
 		return nil, fmt.Errorf("mdns: %w", err)
 	}
-	_ = s.pc.SetControlMessage(ipv6.FlagDst, true)
+	_ = s.pc.SetControlMessage(ipv6.FlagDst|ipv6.FlagInterface, true)
 	s.join()
 	return s, nil
 }
@@ -170,7 +178,7 @@ func open6(fixed []net.Interface) (*socket6, error) {
 func (s *socket6) read(b []byte) (int, error) {
 	for {
 		n, control, _, err := s.pc.ReadFrom(b)
-		if err != nil || control == nil || control.Dst == nil || control.Dst.IsMulticast() {
+		if err != nil || control == nil || ours(s.fixed, control.Dst, control.IfIndex) {
 			return n, err
 		}
 	}
