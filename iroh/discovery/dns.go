@@ -29,6 +29,7 @@ type DNSConfig struct {
 type DNS struct {
 	origin    string
 	resolvers []*net.Resolver // asked in turn
+	slots     chan struct{}   // holds a value for each query that runs
 }
 
 // stagger is when a query is sent again while no answer is there (iroh 1.4): datagrams get lost, and a resolver's own
@@ -39,7 +40,7 @@ var stagger = [...]time.Duration{
 
 // NewDNS returns a source. It contacts nobody yet.
 func NewDNS(cfg DNSConfig) (*DNS, error) {
-	d := &DNS{origin: strings.Trim(cfg.Origin, ".")}
+	d := &DNS{origin: strings.Trim(cfg.Origin, "."), slots: make(chan struct{}, maxQueries)}
 	if cfg.Origin == "" {
 		return nil, errors.New("discovery: dns: name an origin, such as dns.iroh.link")
 	}
@@ -132,6 +133,12 @@ func (d *DNS) attempt(ctx context.Context, resolver *net.Resolver, name string, 
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+	case <-ctx.Done():
+		return txtResult{err: ctx.Err()}
+	}
+	select {
+	case d.slots <- struct{}{}:
+		defer func() { <-d.slots }()
 	case <-ctx.Done():
 		return txtResult{err: ctx.Err()}
 	}

@@ -7,8 +7,13 @@ import "time"
 const (
 	// DefaultEntries bounds the endpoints that a resolver remembers.
 	DefaultEntries = 4096
-	// maxLookups bounds the lookups that run at once; each costs a few packets and goroutines.
-	maxLookups = 256
+	// maxLookups bounds the lookups that run at once; each costs a dozen goroutines and a few packets.
+	maxLookups = 512
+	// maxQueries bounds the DNS queries that run at once, each of which has a socket; more wait. While the name servers are
+	// silent every lookup has several, which would use up the process's file descriptors.
+	maxQueries = 64
+	// maxConns bounds the connections to a pkarr relay; more requests wait.
+	maxConns = 16
 	// maxStatic bounds the endpoints of a Static.
 	maxStatic = 16384
 )

@@ -59,7 +59,7 @@ func NewPkarrRelay(cfg PkarrConfig) (*PkarrRelay, error) {
 	p := &PkarrRelay{cfg: cfg, base: base}
 	client := http.Client{
 		Timeout:   httpTimeout,
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxConnsPerHost: 16, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true},
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxConnsPerHost: maxConns, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true},
 	}
 	if cfg.Client != nil {
 		client = *cfg.Client

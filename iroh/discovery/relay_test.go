@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -296,6 +298,34 @@ func TestSilentNameServer(t *testing.T) {
 	r, err := newDNS(t, "example.org", server).Resolve(ctx, id(1))
 	if err == nil || errors.Is(err, discovery.ErrNotFound) || time.Since(start) > 2*time.Second {
 		t.Errorf("%+v, %v after %s", r, err, time.Since(start))
+	}
+}
+
+// While name servers are silent, many lookups must not use up the file descriptors.
+func TestSilentNameServersCostFewSockets(t *testing.T) {
+	open := func() int {
+		list, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skipf("this system does not tell the open files: %v", err)
+		}
+		return len(list)
+	}
+	before, most := open(), 0
+	d := newDNS(t, "example.org", nameserver(t, func(dnsmessage.Message) [][]byte { return nil }))
+	ctx, cancel := context.WithTimeout(t.Context(), 900*time.Millisecond)
+	defer cancel()
+	peer := id(1)
+	var wg sync.WaitGroup
+	for range 300 {
+		wg.Go(func() { d.Resolve(ctx, peer) })
+	}
+	for ctx.Err() == nil {
+		most = max(most, open()-before)
+		time.Sleep(10 * time.Millisecond)
+	}
+	wg.Wait()
+	if most < 20 || most > 64+10 {
+		t.Errorf("%d sockets", most)
 	}
 }
 

@@ -48,7 +48,7 @@ func (c ResolverConfig) filled() ResolverConfig {
 	return c
 }
 
-// ErrBusy says that 256 lookups run already.
+// ErrBusy says that 512 lookups run already.
 var ErrBusy = errors.New("discovery: too many lookups at once, try again")
 
 // Resolver finds endpoints through many sources. It is safe for concurrent use; lookups of one endpoint share their

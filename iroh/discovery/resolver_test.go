@@ -247,7 +247,7 @@ func TestAFloodOfIdsIsBounded(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if none.Load() != 256 || busy.Load() != 1000-256 {
+		if none.Load() != 512 || busy.Load() != 1000-512 {
 			t.Errorf("%d lookups, %d refused", none.Load(), busy.Load())
 		}
 		wants(t, r, id(1), time.Second, "none")
