@@ -262,6 +262,44 @@ func TestWeResolveAndDialRust(t *testing.T) {
 	}
 }
 
+// An endpoint of iroh's that only a relay reaches publishes the relay's URL, and two of them meet by id alone: what we
+// resolve is what iroh itself dials.
+func TestRustBehindARelay(t *testing.T) {
+	server, relay, rust := peertest.DNS(t), peertest.Relay(t, peer.RelayConfig{}), peertest.Rust(t)
+	ctx := peertest.Context(t)
+	rust.Relay, rust.RelayOnly, rust.Flags = relay.URL, true, []string{"--pkarr", server.URL}
+	node, err := rust.Echo(ctx, alpn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peertest.Keep(t, node.Process)
+	id, err := key.ParseEndpointID(node.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := eventually(t, newDNS(t, peer.DNSOrigin, server.Server), id, func(r record.Record) bool { return len(r.Addr.Relays) > 0 })
+	if len(got.Addr.Direct) != 0 || !slices.Equal(got.Addr.Relays, []string{relay.URL}) {
+		t.Errorf("resolved %+v, want the relay %s alone", got.Addr, relay.URL)
+	}
+	// And the other way round: iroh finds an endpoint of iroh's through a record that we have signed.
+	k := key.SecretKeyFromSeed([32]byte(bytes.Repeat([]byte{7}, 32)))
+	rust.Flags = []string{"--secret", strings.Repeat("07", 32)}
+	silent, err := rust.Echo(ctx, alpn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peertest.Keep(t, silent.Process)
+	ours := record.New(ticket.EndpointAddr{ID: k.ID(), Relays: []string{relay.URL}})
+	if err := newRelay(t, discovery.PkarrConfig{URL: server.URL, SecretKey: k}).Publish(ctx, ours); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, newDNS(t, peer.DNSOrigin, server.Server), k.ID(), ours.Equal)
+	rust.Flags = []string{"--dns-origin", peer.DNSOrigin, "--dns-server", server.Server.String()}
+	if dial, err := rust.Dial(ctx, k.ID().String(), "--alpn", alpn); err != nil || dial.RemoteID != k.ID().String() {
+		t.Errorf("dialed by id through the relay: %+v, %v", dial, err)
+	}
+}
+
 // An endpoint of iroh's comes back on another port: a caller that could not reach it at the old one forgets that, and
 // finds the new one.
 func TestRustMovesAndIsFoundAgain(t *testing.T) {
