@@ -48,6 +48,8 @@ const (
 // Limits of HTTP.
 const (
 	httpTimeout = 10 * time.Second
+	// maxHeader bounds the header of an answer; the standard library takes 10 MiB.
+	maxHeader = 64 << 10
 	// maxErrorBody is as much of an error's text as is quoted; a server could send any amount.
 	maxErrorBody = 256
 )

@@ -58,8 +58,11 @@ func NewPkarrRelay(cfg PkarrConfig) (*PkarrRelay, error) {
 	}
 	p := &PkarrRelay{cfg: cfg, base: base}
 	client := http.Client{
-		Timeout:   httpTimeout,
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxConnsPerHost: maxConns, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true},
+		Timeout: httpTimeout,
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+			MaxConnsPerHost: maxConns, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: maxHeader,
+		},
 	}
 	if cfg.Client != nil {
 		client = *cfg.Client

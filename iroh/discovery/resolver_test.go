@@ -324,3 +324,15 @@ func TestStatic(t *testing.T) {
 		t.Errorf("after Remove: %v", err)
 	}
 }
+
+func BenchmarkResolveRemembered(b *testing.B) {
+	var s discovery.Static
+	s.Add(at(id(1), "192.0.2.1:1", "192.0.2.2:1"))
+	r := resolver(b, discovery.ResolverConfig{Sources: []discovery.Source{&s}, Fresh: time.Hour})
+	peer := id(1)
+	for b.Loop() {
+		if _, err := r.Resolve(b.Context(), peer); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -272,6 +272,15 @@ func check(t *testing.T, b []byte) {
 	}
 }
 
+func BenchmarkParse(b *testing.B) {
+	raw := unhex(b, vectors(b)[1].Packet)
+	for b.Loop() {
+		if _, err := pkarr.Parse(raw); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func ExampleSign() {
 	k := key.SecretKeyFromSeed([32]byte(bytes.Repeat([]byte{1}, 32)))
 	r := record.New(ticket.EndpointAddr{Relays: []string{"https://relay.example.com./"}})
