@@ -125,15 +125,7 @@ func (hd *handle) unchanged() error {
 }
 
 // changed judges what stat said about an in-place blob.
-func changed(src *meta.Source, info os.FileInfo, err error) error {
-	switch {
-	case err != nil:
-		return fmt.Errorf("%w: %w", ErrChanged, err)
-	case !src.Is(info):
-		return fmt.Errorf("%w: %s", ErrChanged, src.Path)
-	}
-	return nil
-}
+func changed(src *meta.Source, info os.FileInfo, err error) error { return src.Check(info, err) }
 
 // Hash returns the blob's hash.
 func (b *Blob) Hash() bao.Hash { return b.hash }

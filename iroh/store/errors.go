@@ -6,6 +6,7 @@ import (
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/disk"
+	"github.com/iroh-ipfs/bridge/iroh/store/internal/meta"
 )
 
 var (
@@ -19,7 +20,7 @@ var (
 	// ErrChanged says that the file behind an in-place blob is no longer the
 	// one that was added: its size, modification time, change time or inode
 	// differ, or it is gone.
-	ErrChanged = errors.New("store: file was changed since it was added")
+	ErrChanged = meta.ErrChanged
 
 	// ErrBusy says that the blob is being downloaded right now.
 	ErrBusy = errors.New("store: blob is being downloaded")

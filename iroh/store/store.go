@@ -14,6 +14,7 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/lru"
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/meta"
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/receive"
+	"github.com/iroh-ipfs/bridge/iroh/store/internal/watch"
 )
 
 // Config tunes a store. The zero value is good for everything.
@@ -69,6 +70,8 @@ type Store struct {
 	open   *lru.Cache[bao.Hash, *handle]
 	pool   *receive.Pool
 
+	watches watch.Hub[bao.Hash]
+
 	// settling is held (by sending) while files move to or from their final
 	// places: by Sync, Delete and the first Flush of a download.
 	settling chan struct{}
@@ -111,6 +114,7 @@ func Open(dir string, cfg Config) (*Store, error) {
 		trash:     make(map[bao.Hash]int64),
 		downloads: make(map[bao.Hash]*Download),
 	}
+	s.open.Dropped = s.changed
 	if err := s.sweep(); err != nil {
 		return nil, errors.Join(err, db.Close(), folder.Close())
 	}

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/store/internal/meta"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
@@ -22,29 +23,26 @@ func (s *Store) SetTag(name string, h bao.Hash, format ticket.Format) error {
 	if len(name) == 0 || len(name) > maxTagName || !utf8.ValidString(name) {
 		return fmt.Errorf("store: a tag's name is 1 to %d bytes of UTF-8", maxTagName)
 	}
-	if err := s.enter(); err != nil {
-		return err
-	}
-	defer s.leave()
-	if err := s.folder.Take(len(name)+len(h), false); err != nil {
-		return err
-	}
-	b := s.db.NewBatch()
-	b.SetTag(name, h, byte(format))
-	return b.Commit(false)
+	return s.write(len(name)+len(h), false, func(b *meta.Batch) { b.SetTag(name, h, byte(format)) })
 }
 
 // DeleteTag removes a name; one that is not there is no error.
 func (s *Store) DeleteTag(name string) error {
+	return s.write(len(name), true, func(b *meta.Batch) { b.RemoveTag(name) })
+}
+
+// write changes the database by one batch of about size bytes, which may also
+// use the reserve of the disk if it is to give space back.
+func (s *Store) write(size int, relieves bool, fill func(*meta.Batch)) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.leave()
-	if err := s.folder.Take(len(name), true); err != nil {
+	if err := s.folder.Take(size, relieves); err != nil {
 		return err
 	}
 	b := s.db.NewBatch()
-	b.RemoveTag(name)
+	fill(b)
 	return b.Commit(false)
 }
 

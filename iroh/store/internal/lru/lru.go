@@ -14,6 +14,10 @@ type Cache[K comparable, V any] struct {
 	max   int
 	close func(V)
 
+	// Dropped, if it is set before first use, is called after every Drop, for
+	// keys without an item too.
+	Dropped func(K)
+
 	mu    sync.Mutex
 	byKey map[K]*Item[K, V]
 	used  *list.List // of *Item, the last used first
@@ -74,8 +78,11 @@ func (it *Item[K, V]) Release() {
 // Drop forgets the item of a key; who holds it keeps it.
 func (c *Cache[K, V]) Drop(k K) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.drop(c.byKey[k])
+	c.mu.Unlock()
+	if c.Dropped != nil {
+		c.Dropped(k)
+	}
 }
 
 // DropAll forgets all items.

@@ -52,6 +52,20 @@ func (s *Source) Is(info os.FileInfo) bool {
 	return info.Mode().IsRegular() && IdentOf(info) == s.Ident
 }
 
+// ErrChanged says that a file is no longer the one that was added.
+var ErrChanged = errors.New("store: file was changed since it was added")
+
+// Check judges what stat said about the file. The error is an [ErrChanged].
+func (s *Source) Check(info os.FileInfo, err error) error {
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrChanged, err)
+	case !s.Is(info):
+		return fmt.Errorf("%w: %s", ErrChanged, s.Path)
+	}
+	return nil
+}
+
 // Bounds of records, which come from a disk that may be damaged.
 const (
 	// MaxSize is the largest blob. Up to here no arithmetic on sizes, offsets

@@ -34,12 +34,25 @@ type Progress struct {
 	mu     sync.Mutex
 	groups bao.Ranges // chunks
 	pairs  bao.Ranges // hash pairs, by index in the pre-order outboard
+	grown  func()     // called after groups has grown; may be nil
+}
+
+// OnGrowth sets what is called, in place of what was, after every growth of the
+// groups. It must not block.
+func (p *Progress) OnGrowth(grown func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.grown = grown
 }
 
 func (p *Progress) addGroups(start, end uint64) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.groups = p.groups.Union(bao.Span(start, end))
+	grown := p.grown
+	p.mu.Unlock()
+	if grown != nil {
+		grown()
+	}
 }
 
 func (p *Progress) addPairs(start, end uint64) {
