@@ -26,10 +26,10 @@ use crate::node;
 const JOBS: usize = 8;
 
 /// One imported file or folder.
-struct Imported {
-    content: HashAndFormat,
-    bytes: u64,
-    files: usize,
+pub struct Imported {
+    pub content: HashAndFormat,
+    pub bytes: u64,
+    pub files: usize,
 }
 
 /// Imports every path, prints the ready line and serves until stdin is closed.
@@ -133,7 +133,7 @@ pub async fn import(store: &str, reference: bool, path: PathBuf) -> anyhow::Resu
     }))
 }
 
-async fn import_path(store: &Store, path: &Path, reference: bool) -> anyhow::Result<Imported> {
+pub async fn import_path(store: &Store, path: &Path, reference: bool) -> anyhow::Result<Imported> {
     let path = std::path::absolute(path)?;
     if path.is_file() {
         let bytes = path.metadata()?.len();

@@ -8,6 +8,7 @@ mod content;
 mod lookup;
 mod node;
 mod probe;
+mod requests;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -107,6 +108,8 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         port: u16,
     },
+    #[command(flatten)]
+    Requests(requests::Command),
 }
 
 #[tokio::main]
@@ -184,6 +187,7 @@ async fn run(args: Args) -> anyhow::Result<Value> {
             .await
         }
         Command::Echo { alpn, port } => probe::echo(network, alpn, port).await,
+        Command::Requests(command) => command.run(network).await,
     }
 }
 
