@@ -15,6 +15,9 @@ const collectionHeader = "CollectionV0."
 // hashSize is the size of one entry of a hash sequence.
 const hashSize = 32
 
+// ErrHashSeq says that a blob is not a hash sequence, because its size is not a multiple of 32.
+var ErrHashSeq = errors.New("blobs: not a hash sequence")
+
 // ErrCollection says that a hash sequence is not a well-formed collection.
 var ErrCollection = errors.New("blobs: not a collection")
 

@@ -1,5 +1,5 @@
 // Package blobs speaks iroh's blobs protocol, ALPN "/iroh-bytes/4": it serves blobs ([Provider]), asks for ranges of
-// them ([Get]) and downloads whole blobs and hash sequences into a store, resuming what is there ([Downloader]).
+// them ([Get]), pushes them ([Push]) and downloads whole blobs and hash sequences into a store, resuming what is there ([Downloader]).
 //
 // # On the wire
 //
@@ -25,16 +25,25 @@
 // only after the last expected byte. What is stored has been verified, and the names of a collection are
 // checked ([ValidName]) before anybody makes paths of them.
 //
-// Not here: serving Push, GetMany and Observe (refused with [CodePermission]), several providers for one blob.
+// # Other requests
+//
+// [GetMany] asks for blobs that it names itself. [Observe] asks what a provider has of a blob and hears when that grows. [Push] brings
+// blobs to a provider that allows it: the request goes out with the data behind it, in the form of an answer, and the provider
+// says nothing but, when it gives up, a stop with a code; so a push ends by observing what it brought. The serving sides of all of
+// them are in package provider.
+//
+// Not here: several providers for one blob.
 package blobs
+
+import "github.com/iroh-ipfs/bridge/iroh/blobs/internal/wire"
 
 // ALPN is the protocol name that both sides agree on in the TLS handshake.
 const ALPN = "/iroh-bytes/4"
 
 // Codes in RESET_STREAM, STOP_SENDING and CONNECTION_CLOSE frames (iroh-blobs, protocol.rs and provider/events.rs).
 const (
-	CodeDropped    = 0 // the sender lost interest
-	CodePermission = 1 // refused by policy
-	CodeLimit      = 2 // too slow, or too much
-	CodeInternal   = 3 // everything else, a missing blob too
+	CodeDropped    = wire.CodeDropped    // the sender lost interest
+	CodePermission = wire.CodePermission // refused by policy
+	CodeLimit      = wire.CodeLimit      // too slow, or too much
+	CodeInternal   = wire.CodeInternal   // everything else, a missing blob too
 )

@@ -24,6 +24,8 @@ var (
 	ErrTooLarge = errors.New("blobs: too large")
 	// ErrSize: the provider claims another size than one before it did, and does not prove it.
 	ErrSize = errors.New("blobs: size is not proven")
+	// ErrPush: the provider gave up taking a push, for an error of its own or since what came does not verify.
+	ErrPush = errors.New("blobs: provider gives the push up")
 	// ErrRefused: the provider does not want to answer (code 1 or 2).
 	ErrRefused = errors.New("blobs: provider refuses")
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +21,7 @@ type Opener interface {
 	OpenStream(ctx context.Context) (*quic.Stream, error)
 }
 
-// Response is the answer to one [GetRequest], read blob by blob:
+// Response is the answer to one [GetRequest] or [GetManyRequest], read blob by blob:
 //
 //	for index, ranges, ok := r.Next(); ok; index, ranges, ok = r.Next() {
 //		size, err := r.Open(hash) // of the blob with that index
@@ -31,14 +32,15 @@ type Opener interface {
 //
 // It ends successfully with the last item; what a provider sends after it is not read. Not for concurrent use.
 type Response struct {
-	ctx     context.Context // of the request; errors are sorted by it
-	stop    func() bool
-	stream  *quic.Stream
-	reader  *bufio.Reader
-	limit   *stallReader
-	request GetRequest
+	ctx    context.Context // of the request; errors are sorted by it
+	stop   func() bool
+	stream *quic.Stream
+	reader *bufio.Reader
+	limit  *stallReader
+	wanted ChunkRangesSeq
+	many   uint64 // blobs of a GetMany; no end otherwise
 
-	entry   int    // of request.Ranges
+	entry   int    // of wanted
 	index   uint64 // of the blob to come
 	hash    bao.Hash
 	ranges  bao.Ranges
@@ -50,6 +52,19 @@ type Response struct {
 // Get sends a request over a new stream of conn. When ctx ends, so does the response. stall is how long to wait for a
 // next byte before [ErrStalled]; 0 is 30 s. The caller closes the response.
 func Get(ctx context.Context, conn Opener, request GetRequest, stall time.Duration) (*Response, error) {
+	r := &Response{hash: request.Hash, wanted: request.Ranges, many: math.MaxUint64}
+	return r.ask(ctx, conn, request, stall)
+}
+
+// GetMany is [Get] for blobs that the request names itself: the index is that of the hash in the request. A provider that lacks one of
+// them resets the stream, and what was on its way is lost. Providers up to 0.35 do not know the request.
+func GetMany(ctx context.Context, conn Opener, request GetManyRequest, stall time.Duration) (*Response, error) {
+	r := &Response{wanted: request.Ranges, many: uint64(len(request.Hashes))}
+	return r.ask(ctx, conn, request, stall)
+}
+
+// ask sends the request and returns r, which is the answer to it.
+func (r *Response) ask(ctx context.Context, conn Opener, request Request, stall time.Duration) (*Response, error) {
 	if stall == 0 {
 		stall = defaultIdle
 	}
@@ -61,7 +76,7 @@ func Get(ctx context.Context, conn Opener, request GetRequest, stall time.Durati
 	if err != nil {
 		return nil, receiveError(ctx, err, true, false)
 	}
-	r := &Response{ctx: ctx, stream: stream, request: request, limit: newStallReader(stream, stall)}
+	r.ctx, r.stream, r.limit = ctx, stream, newStallReader(stream, stall)
 	r.reader = bufio.NewReaderSize(r.limit, receiveBuffer)
 	r.stop = context.AfterFunc(ctx, r.cancel)
 	if err := r.send(encoded, stall); err != nil {
@@ -92,7 +107,7 @@ func (r *Response) Close() {
 	r.limit.stop()
 	r.cancel()
 	if r.err == nil {
-		r.err = fmt.Errorf("blobs: %s: response is closed", r.request.Hash.ShortString())
+		r.err = fmt.Errorf("blobs: %s: response is closed", r.hash.ShortString())
 	}
 }
 
@@ -103,12 +118,15 @@ func (r *Response) Received() uint64 { return r.limit.received }
 // the last wanted blob ok is false; of an infinite sequence only the caller knows the last.
 func (r *Response) Next() (index uint64, ranges bao.Ranges, ok bool) {
 	r.open = false
-	seq := r.request.Ranges
+	seq := r.wanted
 	for ; r.entry < len(seq); r.entry++ {
 		entry := seq[r.entry]
 		r.index = max(r.index, entry.Index)
 		if entry.Ranges.IsEmpty() || r.entry+1 < len(seq) && r.index >= seq[r.entry+1].Index {
 			continue
+		}
+		if r.index >= r.many {
+			return 0, nil, false
 		}
 		r.ranges = entry.Ranges
 		r.index++

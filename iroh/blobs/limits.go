@@ -1,35 +1,12 @@
 package blobs
 
-import (
-	"time"
-
-	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/outbox"
-)
+import "time"
 
 // Limits of this package. Everything that a peer can make grow is bounded here.
 const (
-	// smallRequest bytes every stream may send as its request, and maxRequests all streams of a connection together beyond
-	// that; what comes on top is refused. So 100 streams hold 2.4 MiB and not 100, and up to 16 times as much decoded. A request
-	// for 10,000 children of which each second one is there has 50 KB. Waiting is no choice: what is not read of one stream
-	// takes up the connection's window, and no other could go on.
-	smallRequest = 4 << 10
-	maxRequests  = 2 << 20
-
-	// maxStreams is how many streams of one connection are served at once; iroh's own transport parameter
-	// is the same. A peer that opens 10,000 streams costs 100 goroutines, the others wait in QUIC.
-	maxStreams = 100
-
-	// defaultIdle is how long a peer may take to send its request, to take one buffer of an answer, or, as a
-	// provider, to send the next byte. It cuts off peers that hold a stream and send a byte now and then.
+	// defaultIdle is how long a provider may take to send the next byte. It cuts off one that holds a stream and sends a
+	// byte now and then.
 	defaultIdle = 30 * time.Second
-
-	// maxLong is how many answers of more than passSize bytes one connection gets at once; the others wait. Each costs the
-	// buffers of bao's encoder (576 KiB) and of its outbox (256 KiB), so that a peer that asks for 100 large blobs and reads
-	// none costs 33 MiB. A requester that reads all its streams notices nothing, since the connection is the bottleneck.
-	maxLong = 40
-
-	// passSize is what an answer may have to count as short.
-	passSize = outbox.PassSize
 
 	// maxHashSeq is the largest hash sequence that is read as one, by default: 1,048,576 hashes. It stops the endless
 	// hash sequence, which would be read into memory. sendme has the same limit.
@@ -75,6 +52,19 @@ const (
 	// proofTimeout is how long to wait for a proof of the size of a blob of which a group did not verify, before
 	// the groups that did are thrown away. The provider is already known to be broken or hostile.
 	proofTimeout = 5 * time.Second
+
+	// maxObserved is how many boundaries an observed blob may have. It stops the provider that has every other chunk of a blob
+	// without end.
+	maxObserved = 1 << 20
+
+	// maxAsking is how many children of a hash sequence are observed at once before it is pushed; a provider takes 64 at least.
+	maxAsking = 32
+
+	// maxAskedAll is how many children a target that lacks their sequence is asked about, before all are sent without asking.
+	maxAskedAll = 1024
+
+	// reasonTimeout is how long to wait for the reason of a refused push, which comes with the refusal.
+	reasonTimeout = time.Second
 
 	// receiveBuffer is what is read from a stream at a time.
 	receiveBuffer = 64 << 10

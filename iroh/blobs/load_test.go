@@ -28,10 +28,10 @@ func TestProviderFlood(t *testing.T) {
 	s := openStore(t)
 	hash := put(t, s, randomBytes(1, 4<<20))
 	e := endpoint(t)
-	p := NewProvider(ProviderConfig{Store: s})
 	var handled atomic.Int64
 	counting := policyFunc(func(bao.Hash) bool { handled.Add(1); return true })
-	p.cfg.Policy = counting
+	p := NewProvider(ProviderConfig{Store: s, Policy: counting})
+	const maxStreams = 100
 	accept(t, e, func(ctx context.Context, conn *iroh.Conn) { _ = p.Serve(ctx, conn) })
 	conn, err := endpoint(t).Dial(deadline(t), e.Addr(), ALPN)
 	if err != nil {

@@ -23,6 +23,9 @@ type (
 	From = wire.From
 )
 
+// ErrObservation says that an item of an observation cannot be decoded.
+var ErrObservation = wire.ErrObserveItem
+
 // ErrRequest says that a request cannot be decoded.
 var ErrRequest = wire.ErrRequest
 

@@ -32,6 +32,14 @@ type Buffer struct {
 	bytes [sendSize]byte
 }
 
+// Pacer decides how fast a stream is written.
+type Pacer interface {
+	// Before waits until the next bytes may go, at most n, and says how many.
+	Before(n int) (int, error)
+	// After says that n of them were taken, or none because of an error. Its own error ends the answer.
+	After(n int) error
+}
+
 // Outbox writes to Stream. Answers longer than PassSize go through two buffers and a goroutine, so that reading and verifying goes
 // on while the stream takes the bytes. It must be closed. Not for concurrent use.
 type Outbox struct {
@@ -39,6 +47,7 @@ type Outbox struct {
 	Idle   time.Duration           // how long the peer may take for a buffer
 	Get    func() (*Buffer, error) // gives a buffer; may wait
 	Put    func(*Buffer)           // takes it back
+	Pacer  Pacer                   // nil: as fast as the peer takes it
 
 	written uint64
 	small   []byte // up to PassSize bytes, before the first buffer
@@ -140,8 +149,30 @@ func (s *Outbox) loop() {
 	}
 }
 
-// send writes b, which a peer has to take within the idle timeout.
+// send writes b at the pacer's pace.
 func (s *Outbox) send(b []byte) error {
+	if s.Pacer == nil {
+		return s.write(b)
+	}
+	for len(b) > 0 {
+		n, err := s.Pacer.Before(len(b))
+		if err != nil {
+			return err
+		}
+		if err = s.write(b[:n]); err != nil {
+			_ = s.Pacer.After(0)
+			return err
+		}
+		if err = s.Pacer.After(n); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// write writes b, which a peer has to take within the idle timeout.
+func (s *Outbox) write(b []byte) error {
 	if err := s.Stream.SetWriteDeadline(time.Now().Add(s.Idle)); err != nil {
 		return fmt.Errorf("blobs: deadline: %w", err)
 	}

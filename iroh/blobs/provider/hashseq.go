@@ -1,4 +1,4 @@
-package blobs
+package provider
 
 import (
 	"bytes"
@@ -9,8 +9,11 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/store"
 )
 
-// ErrHashSeq says that a blob is not a hash sequence, because its size is not a multiple of 32.
-var ErrHashSeq = errors.New("blobs: not a hash sequence")
+// errHashSeq says that a blob is not a hash sequence, because its size is not a multiple of 32.
+var errHashSeq = errors.New("blobs: not a hash sequence")
+
+// hashSize is the size of one entry of a hash sequence.
+const hashSize = uint64(len(bao.Hash{}))
 
 // hashSeq looks up hashes in a stored hash sequence. It holds one verified group of 512 hashes at a time, so that a
 // sequence of any length costs 16 KiB. The zero blob is opened at the first look-up.
@@ -33,7 +36,7 @@ func (s *hashSeq) child(i uint64) (hash bao.Hash, ok bool, err error) {
 	}
 	size := s.blob.Size()
 	if size%hashSize != 0 {
-		return hash, false, fmt.Errorf("%w: %d bytes", ErrHashSeq, size)
+		return hash, false, fmt.Errorf("%w: %d bytes", errHashSeq, size)
 	}
 	if i >= size/hashSize {
 		return hash, false, nil

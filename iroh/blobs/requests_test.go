@@ -1,0 +1,520 @@
+package blobs
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/iroh-ipfs/bridge/iroh"
+	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/provider"
+	"github.com/iroh-ipfs/bridge/iroh/key"
+	"github.com/iroh-ipfs/bridge/iroh/store"
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
+)
+
+// between returns a connection of a new endpoint to a provider of cfg that takes pushes from it up to a quota.
+func between(t testing.TB, cfg ProviderConfig, quota uint64) *iroh.Conn {
+	t.Helper()
+	client := endpoint(t)
+	cfg.Push.Quota = quota
+	cfg.Push.Peers = append(cfg.Push.Peers, client.ID())
+	conn, err := client.Dial(deadline(t), provide(t, cfg), ALPN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.CloseWithError(0, "") })
+	return conn
+}
+
+// recorder keeps events.
+type recorder struct {
+	mu     sync.Mutex
+	events []provider.Event
+}
+
+func (r *recorder) Event(e provider.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+// of returns the events of a kind, after waiting for n of them.
+func (r *recorder) of(t testing.TB, kind provider.Kind, n int) (found []provider.Event) {
+	t.Helper()
+	for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		r.mu.Lock()
+		found = nil
+		for _, e := range r.events {
+			if e.Kind == kind {
+				found = append(found, e)
+			}
+		}
+		r.mu.Unlock()
+		if len(found) >= n {
+			return found
+		}
+		if time.Since(start) > 10*time.Second {
+			t.Fatalf("%d events %v, want %d", len(found), kind, n)
+		}
+	}
+}
+
+// TestGetMany asks for blobs of every size in one request, parts of some and nothing of others.
+func TestGetMany(t *testing.T) {
+	s := openStore(t)
+	conn := dial(t, provide(t, ProviderConfig{Store: s}))
+	var request GetManyRequest
+	var contents [][]byte
+	for i, size := range ladder {
+		data := pattern(size)
+		contents = append(contents, data)
+		request.Hashes = append(request.Hashes, put(t, s, data))
+		switch i % 3 {
+		case 0:
+			request.Ranges = request.Ranges.Add(uint64(i), bao.All())
+		case 1:
+			request.Ranges = request.Ranges.Add(uint64(i), bao.LastChunk())
+		}
+	}
+	for _, ranges := range []ChunkRangesSeq{request.Ranges, {{Index: 0, Ranges: bao.All()}}, nil} {
+		request.Ranges = ranges
+		response, err := GetMany(deadline(t), conn, request, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := 0
+		for index, ranges, ok := response.Next(); ok; index, ranges, ok = response.Next() {
+			seen++
+			size, err := response.Open(request.Hashes[index])
+			if err != nil || size != uint64(len(contents[index])) {
+				t.Fatal(size, err)
+			}
+			var n uint64
+			for item, err := response.Item(); err != io.EOF; item, err = response.Item() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if item.Kind == bao.Leaf {
+					if !bytes.Equal(item.Data, contents[index][item.Offset:][:len(item.Data)]) {
+						t.Fatalf("blob %d differs at %d", index, item.Offset)
+					}
+					n += uint64(len(item.Data))
+				}
+			}
+			if n != ranges.Bytes(size) {
+				t.Errorf("blob %d: %d bytes", index, n)
+			}
+		}
+		response.Close()
+		want := 0
+		for index := range ranges.All() {
+			if index == uint64(len(contents)) {
+				break
+			}
+			want++
+		}
+		if seen != want {
+			t.Errorf("%d blobs, want %d", seen, want)
+		}
+	}
+}
+
+// available waits until an observation says what test wants.
+func available(t testing.TB, o *Observation, test func(Available) bool) Available {
+	t.Helper()
+	for {
+		there, err := o.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if test(there) {
+			return there
+		}
+	}
+}
+
+// TestObserve follows a blob from nothing over its parts to the whole, and its end.
+func TestObserve(t *testing.T) {
+	s := openStore(t)
+	data := randomBytes(1, 3<<20+100)
+	hash := bao.Sum(data)
+	conn := dial(t, provide(t, ProviderConfig{Store: s}))
+	o, err := Observe(deadline(t), conn, hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	if there, err := o.Next(); err != nil || there.Size != 0 || !there.Ranges.IsEmpty() {
+		t.Fatalf("%v, %v", there, err)
+	}
+	putPart(t, s, data, 1<<20)
+	there := available(t, o, func(a Available) bool { return a.Ranges.Equal(bao.Span(0, 1024)) })
+	if there.Size != uint64(len(data)) || there.Complete() {
+		t.Fatal(there)
+	}
+	put(t, s, data)
+	if there = available(t, o, Available.Complete); there.Size != uint64(len(data)) {
+		t.Fatal(there)
+	}
+	if err := s.Delete(hash); err != nil {
+		t.Fatal(err)
+	}
+	_, err = o.Next()
+	wantErr(t, err, ErrTruncated)
+}
+
+// TestObserveEnds ends observations from both sides: nothing is left behind.
+func TestObserveEnds(t *testing.T) {
+	s := openStore(t)
+	hash := put(t, s, pattern(100000))
+	heard := &recorder{}
+	cfg := ProviderConfig{Store: s, Events: heard, Limits: provider.Limits{Peer: provider.Limit{Observers: 2}}}
+	cfg.Policy = policyFunc(func(h bao.Hash) bool { return h == hash })
+	conn := dial(t, provide(t, cfg))
+	for range 10 { // more than are allowed at once
+		var open []*Observation
+		for range 2 {
+			o, err := Observe(deadline(t), conn, hash)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if there, err := o.Next(); err != nil || !there.Complete() {
+				t.Fatal(there, err)
+			}
+			open = append(open, o)
+		}
+		o, err := Observe(deadline(t), conn, hash)
+		if err == nil {
+			_, err = o.Next()
+			o.Close()
+		}
+		wantErr(t, err, ErrRefused)
+		before := len(heard.of(t, provider.Completed, 0))
+		for _, o := range open {
+			o.Close()
+		}
+		heard.of(t, provider.Completed, before+2)
+	}
+	o, err := Observe(deadline(t), conn, bao.Sum([]byte("secret")))
+	if err == nil {
+		_, err = o.Next()
+	}
+	wantErr(t, err, ErrRefused)
+	ctx, cancel := context.WithCancel(deadline(t))
+	if o, err = Observe(ctx, conn, hash); err != nil {
+		t.Fatal(err)
+	}
+	available(t, o, Available.Complete)
+	time.AfterFunc(50*time.Millisecond, cancel)
+	_, err = o.Next()
+	wantErr(t, err, context.Canceled)
+}
+
+// TestPush pushes blobs of every size, and again: nothing is sent twice.
+func TestPush(t *testing.T) {
+	from, to := openStore(t), openStore(t)
+	conn := between(t, ProviderConfig{Store: to}, 100<<20)
+	for _, size := range ladder {
+		data := pattern(size)
+		hash := put(t, from, data)
+		var progress counting
+		stats, err := Push(deadline(t), conn, PushConfig{Store: from}, hash, ticket.Raw, &progress)
+		if err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+		wantBlob(t, to, data)
+		if stats.Bytes != uint64(size) || progress.bytes != uint64(size) {
+			t.Errorf("%d bytes: %+v, progress %d", size, stats, progress.bytes)
+		}
+		if stats, err = Push(deadline(t), conn, PushConfig{Store: from}, hash, ticket.Raw, nil); err != nil || stats.Sent != 0 || stats.Skipped != 1 {
+			t.Errorf("%d bytes again: %+v, %v", size, stats, err)
+		}
+	}
+}
+
+// TestPushRest pushes what the target lacks of a blob that it has in part.
+func TestPushRest(t *testing.T) {
+	from, to := openStore(t), openStore(t)
+	data := randomBytes(2, 5<<20+77)
+	hash := put(t, from, data)
+	putPart(t, to, data, 3<<20)
+	conn := between(t, ProviderConfig{Store: to}, 100<<20)
+	stats, err := Push(deadline(t), conn, PushConfig{Store: from}, hash, ticket.Raw, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBlob(t, to, data)
+	if stats.Bytes != 2<<20+77 {
+		t.Errorf("%+v", stats)
+	}
+}
+
+// TestPushCollection pushes a collection of which the target has some, and then one more file.
+func TestPushCollection(t *testing.T) {
+	from, to := openStore(t), openStore(t)
+	var files [][]byte
+	for i, size := range append(ladder, 1024, 100000) {
+		files = append(files, pattern(size))
+		if i%4 == 1 {
+			put(t, to, files[i])
+		}
+	}
+	put(t, to, files[len(files)-1])
+	conn := between(t, ProviderConfig{Store: to}, 100<<20)
+	for round := range 2 {
+		root, contents := collection(t, from, files...)
+		stats, err := Push(deadline(t), conn, PushConfig{Store: from}, root, ticket.HashSeq, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, data := range contents {
+			wantBlob(t, to, data)
+		}
+		if round == 1 && stats.Blobs != 3 {
+			t.Errorf("%+v", stats) // the file, the names, the sequence
+		}
+		files = append(files, randomBytes(9, 70_000))
+	}
+	// The root alone is known: each child is asked about, and none is sent.
+	root, _ := collection(t, from, files[:len(files)-1]...)
+	stats, err := Push(deadline(t), conn, PushConfig{Store: from}, root, ticket.HashSeq, nil)
+	if err != nil || stats.Sent != 0 || stats.Blobs != 0 {
+		t.Errorf("%+v, %v", stats, err)
+	}
+}
+
+// TestPushMany pushes 3,000 small blobs in one request.
+func TestPushMany(t *testing.T) {
+	from, to := openStore(t), openStore(t)
+	var hashes []bao.Hash
+	for i := range 3000 {
+		hashes = append(hashes, put(t, from, randomBytes(uint64(i), 4096)))
+	}
+	root := put(t, from, AppendHashSeq(nil, hashes))
+	stats, err := Push(deadline(t), between(t, ProviderConfig{Store: to}, 100<<20), PushConfig{Store: from}, root, ticket.HashSeq, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v", stats)
+	for _, hash := range hashes {
+		if status, err := to.Status(hash); err != nil || status.State != store.Complete {
+			t.Fatal(status.State, err)
+		}
+	}
+}
+
+// rawPush sends bytes as a push and waits for how the target ends it: the code with which it stops our side, or -1 when it takes all.
+func rawPush(t testing.TB, conn *iroh.Conn, request PushRequest, data []byte) string {
+	t.Helper()
+	stream, err := conn.OpenStream(deadline(t))
+	if err != nil {
+		return err.Error()
+	}
+	defer stream.CancelWrite(0)
+	defer stream.CancelRead(0)
+	_, err = stream.Write(append(request.Append(nil), data...))
+	if err == nil {
+		select {
+		case <-stream.Context().Done():
+			err = context.Cause(stream.Context())
+		case <-time.After(700 * time.Millisecond):
+			return "taken"
+		}
+	}
+	return streamEnd(err)
+}
+
+// TestPushHostile pushes what must not be stored: it is stopped with the right code, and the store stays as it was.
+func TestPushHostile(t *testing.T) {
+	data := randomBytes(3, 300<<10)
+	hash := bao.Sum(data)
+	whole := PushRequest{Get: GetRequest{Hash: hash, Ranges: WholeBlob()}}
+	good := answerFor(t, data, bao.All())
+	change := func(f func(b []byte)) []byte { b := bytes.Clone(good); f(b); return b }
+	claim := func(size uint64) []byte {
+		return change(func(b []byte) { binary.LittleEndian.PutUint64(b, size) })
+	}
+	for name, c := range map[string]struct {
+		request PushRequest
+		data    []byte
+		end     string
+	}{
+		"bit in the first pair":  {whole, change(func(b []byte) { b[8] ^= 1 }), "Reset(3)"},
+		"bit in the first group": {whole, change(func(b []byte) { b[2000] ^= 1 }), "Reset(3)"},
+		"bit in the middle":      {whole, change(func(b []byte) { b[150_000] ^= 1 }), "Reset(3)"},
+		"bit in the last byte":   {whole, change(func(b []byte) { b[len(b)-1] ^= 1 }), "Reset(3)"},
+		"size 0":                 {whole, claim(0), "Reset(3)"},
+		"size of 16 MiB":         {whole, claim(16 << 20), "Reset(2)"},
+		"size of 2^63":           {whole, claim(1 << 63), "Reset(2)"},
+		"largest size":           {whole, claim(1<<64 - 1), "Reset(2)"},
+		"one group of 2^64-1": {PushRequest{Get: GetRequest{Hash: hash, Ranges: OneBlob(bao.Span(0, 16))}},
+			claim(1<<64 - 1), "Reset(3)"},
+		"other hash":       {PushRequest{Get: GetRequest{Hash: bao.Sum(nil), Ranges: WholeBlob()}}, good, "Reset(3)"},
+		"child of nothing": {PushRequest{Get: GetRequest{Hash: hash, Ranges: ChunkRangesSeq{}.Add(5, bao.All())}}, good, "Reset(3)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := openStore(t)
+			conn := between(t, ProviderConfig{Store: s}, 1<<20)
+			if end := rawPush(t, conn, c.request, c.data); end != c.end {
+				t.Errorf("ends with %s, want %s", end, c.end)
+			}
+			for status, err := range s.All() {
+				// What verified may stay when the last chunk proved the size; here nothing does.
+				t.Errorf("left: %v, %v", status, err)
+			}
+			for tag := range s.Tags() {
+				t.Errorf("left: tag %s", tag.Name)
+			}
+			// The quota is whole again, and the connection good.
+			if end := rawPush(t, conn, whole, good); end != "taken" {
+				t.Errorf("after it: %s", end)
+			}
+			wantBlob(t, s, data)
+		})
+	}
+}
+
+// TestPushOtherSize pushes the right bytes with a wrong size that fits them, then with the right one, which replaces what came first.
+func TestPushOtherSize(t *testing.T) {
+	s := openStore(t)
+	data := randomBytes(3, 300<<10)
+	heard := &recorder{}
+	conn := between(t, ProviderConfig{Store: s, Events: heard}, 1<<20)
+	request := PushRequest{Get: GetRequest{Hash: bao.Sum(data), Ranges: WholeBlob()}}
+	good := answerFor(t, data, bao.All())
+	lie := bytes.Clone(good)
+	binary.LittleEndian.PutUint64(lie, 300<<10+1)
+	stream, err := conn.OpenStream(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = stream.Write(append(request.Append(nil), lie...))
+	_ = stream.Close()
+	heard.of(t, provider.Aborted, 1)
+	if end := rawPush(t, conn, request, good); end != "taken" {
+		t.Error(end)
+	}
+	wantBlob(t, s, data)
+}
+
+// TestPushCut pushes a part and vanishes: what verified stays, and counts.
+func TestPushCut(t *testing.T) {
+	s := openStore(t)
+	data := randomBytes(4, 3<<20)
+	hash := bao.Sum(data)
+	heard := &recorder{}
+	conn := between(t, ProviderConfig{Store: s, Events: heard}, 4<<20)
+	stream, err := conn.OpenStream(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = stream.Write(append(PushRequest{Get: GetRequest{Hash: hash, Ranges: WholeBlob()}}.Append(nil), answerFor(t, data, bao.All())[:2<<20]...))
+	heard.of(t, provider.Progressed, 1)
+	_ = stream.Close()
+	if e := heard.of(t, provider.Aborted, 1)[0]; e.Hash != hash || e.Err == nil || e.Bytes < 2<<20 {
+		t.Errorf("%+v", e)
+	}
+	status, err := s.Status(hash)
+	if err != nil || status.State != store.Partial || len(status.Ranges) != 2 || status.Ranges[1] < 1024 {
+		t.Fatalf("%+v, %v", status, err)
+	}
+	if _, err := s.Tag(provider.PushTag + hash.String()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPushQuota fills a quota: what goes beyond is refused before a byte of it is stored, and deleting gives space back, also to a provider
+// that begins anew.
+func TestPushQuota(t *testing.T) {
+	from, to := openStore(t), openStore(t)
+	one, two := randomBytes(5, 600<<10), randomBytes(6, 600<<10)
+	first, second := put(t, from, one), put(t, from, two)
+	push := func(hash bao.Hash) error {
+		conn := between(t, ProviderConfig{Store: to}, 1<<20)
+		_, err := Push(deadline(t), conn, PushConfig{Store: from, StallTimeout: 2 * time.Second}, hash, ticket.Raw, nil)
+		return err
+	}
+	if err := push(first); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, push(second), ErrRefused)
+	if status, err := to.Status(second); err != nil || status.State != store.Missing {
+		t.Fatal(status.State, err)
+	}
+	if err := to.Delete(first); err != nil {
+		t.Fatal(err)
+	}
+	if err := push(second); err != nil {
+		t.Fatal(err)
+	}
+	wantBlob(t, to, two)
+	if _, err := to.Tag(provider.PushTag + first.String()); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("tag of a blob that is gone: %v", err)
+	}
+	// Many at once do not get more than there is.
+	conn := between(t, ProviderConfig{Store: to}, 1<<20)
+	var running sync.WaitGroup
+	for i := range 20 {
+		hash := put(t, from, randomBytes(uint64(100+i), 100<<10))
+		running.Go(func() {
+			_, _ = Push(deadline(t), conn, PushConfig{Store: from, StallTimeout: 2 * time.Second}, hash, ticket.Raw, nil)
+		})
+	}
+	running.Wait()
+	var sum uint64
+	for status, err := range to.All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += status.Size
+	}
+	if sum > 1<<20 || sum < 900<<10 {
+		t.Errorf("%d bytes in a quota of a mebibyte", sum)
+	}
+}
+
+// TestPushRefused pushes as somebody who may not, and what policy forbids.
+func TestPushRefused(t *testing.T) {
+	from, to := openStore(t), openStore(t)
+	data := randomBytes(7, 100_000)
+	hash := put(t, from, data)
+	heard := &recorder{}
+	other, err := key.GenerateSecretKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := ProviderConfig{Store: to, Events: heard, Push: provider.PushConfig{Peers: []key.EndpointID{other.ID()}, Quota: 1 << 30}}
+	conn := dial(t, provide(t, cfg))
+	_, err = Push(deadline(t), conn, PushConfig{Store: from}, hash, ticket.Raw, nil)
+	wantErr(t, err, ErrRefused)
+	if e := heard.of(t, provider.Refused, 1)[0]; e.Err == nil {
+		t.Errorf("%+v", e)
+	}
+	wantNothing(t, to)
+
+	forbidding := ProviderConfig{Store: to, Policy: policyFunc(func(h bao.Hash) bool { return h != hash })}
+	if end := rawPush(t, between(t, forbidding, 1<<30), PushRequest{Get: GetRequest{Hash: hash, Ranges: WholeBlob()}}, answerFor(t, data, bao.All())); end != "Reset(1)" {
+		t.Errorf("forbidden blob: %s", end)
+	}
+	wantNothing(t, to)
+}
+
+func ExamplePush() {
+	push := func(ctx context.Context, conn *iroh.Conn, from *store.Store, hash bao.Hash) error {
+		stats, err := Push(ctx, conn, PushConfig{Store: from}, hash, ticket.Raw, nil)
+		if errors.Is(err, ErrRefused) {
+			return fmt.Errorf("ask for permission, or for more quota: %w", err)
+		}
+		fmt.Println(stats.Blobs, "blobs,", stats.Bytes, "bytes")
+		return err
+	}
+	_ = push
+}
