@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/name"
 	"github.com/iroh-ipfs/bridge/iroh/postcard"
 )
 
@@ -31,6 +32,21 @@ type Collection struct {
 	Names  []string
 	Hashes []bao.Hash
 }
+
+// ErrName says that a name in a collection is not one that may become a path.
+var ErrName = name.ErrName
+
+// ValidName tells whether a name from a collection may be used as a path below a folder of ours: parts of 1 to 255
+// bytes joined by single slashes, valid UTF-8, 4,096 bytes in all. Refused are "." and "..", absolute names,
+// backslashes and drive letters (paths on Windows) and NUL. The error wraps [ErrName] and quotes the name. sendme's
+// receiver checks none of this (0.37.1); the provider chooses the names, so the receiver has to.
+//
+// A valid name may still lead through a symbolic link that was there before: write through [os.Root].
+func ValidName(path string) error { return name.Valid(path) }
+
+// ComparePaths orders names part by part (the slash before all else), so that what lies below a name follows it directly. It is less
+// than, equal to or greater than 0, as in slices.SortFunc.
+func ComparePaths(a, b string) int { return name.Compare(a, b) }
 
 // ParseHashSeq splits the content of a hash sequence, which must be a multiple of 32 bytes long.
 func ParseHashSeq(data []byte) ([]bao.Hash, error) {
@@ -71,7 +87,7 @@ func ParseCollection(meta, hashSeq []byte) (Collection, error) {
 	if err != nil {
 		return Collection{}, err
 	}
-	if err := validNames(names); err != nil {
+	if err := name.ValidAll(names); err != nil {
 		return Collection{}, err
 	}
 	hashes, err := ParseHashSeq(hashSeq[hashSize:])
@@ -115,8 +131,8 @@ func parseMeta(meta []byte, count int) ([]string, error) {
 func (c Collection) Meta() []byte {
 	b := append([]byte(nil), collectionHeader...)
 	b = postcard.AppendUint(b, uint64(len(c.Names)))
-	for _, name := range c.Names {
-		b = postcard.AppendString(b, name)
+	for _, path := range c.Names {
+		b = postcard.AppendString(b, path)
 	}
 	return b
 }
@@ -135,5 +151,5 @@ func (c Collection) Valid() error {
 	if len(c.Names) > maxChildren {
 		return fmt.Errorf("%w: %d files, at most %d are taken", ErrCollection, len(c.Names), maxChildren)
 	}
-	return validNames(c.Names)
+	return name.ValidAll(c.Names)
 }

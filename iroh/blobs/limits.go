@@ -18,11 +18,6 @@ const (
 	// maxMeta is the largest metadata blob of a collection. It stops the collection of endless names.
 	maxMeta = 32 << 20
 
-	// maxNamePart and maxName are what file systems in use take for one part and for a whole path. Longer
-	// names cannot be exported.
-	maxNamePart = 255
-	maxName     = 4096
-
 	// smallBlob is the size up to which a child is kept in memory until it is complete and then
 	// stored at once, without a partial.
 	smallBlob = 64 << 10

@@ -240,7 +240,8 @@ func (p *push) send(ctx context.Context, request PushRequest, parcels []parcel) 
 	if err != nil {
 		return p.sendError(ctx, stream, err)
 	}
-	return stream.Close()
+	_ = stream.Close() // iroh-blobs has stopped it, having read all it wanted
+	return nil
 }
 
 // blob writes the size and the planned ranges of one blob.
@@ -273,7 +274,11 @@ func (p *push) confirm(ctx context.Context, stream *quic.Stream, hash bao.Hash) 
 		return err
 	}
 	defer o.Close()
-	defer context.AfterFunc(stream.Context(), o.Close)()
+	defer context.AfterFunc(stream.Context(), func() {
+		if _, failed := givenUp(stream); failed {
+			o.Close()
+		}
+	})()
 	for {
 		there, err := p.next(o)
 		if err != nil || there.Complete() {
@@ -287,28 +292,33 @@ func (p *push) sendError(ctx context.Context, stream *quic.Stream, err error) er
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	var stopped, reset *quic.StreamError
-	if !errors.As(err, &stopped) {
-		errors.As(context.Cause(stream.Context()), &stopped)
-	}
-	if stopped == nil || !stopped.Remote {
-		if errors.Is(err, outbox.ErrSlow) {
-			return ErrStalled
-		}
+	code, failed := givenUp(stream)
+	switch {
+	case !failed && errors.Is(err, outbox.ErrSlow):
+		return ErrStalled
+	case !failed:
 		return err
-	}
-	code := stopped.ErrorCode
-	if code == CodeDropped {
-		// iroh-blobs gives the reason on its own side.
-		_ = stream.SetReadDeadline(time.Now().Add(reasonTimeout))
-		if _, err := stream.Read(make([]byte, 1)); errors.As(err, &reset) && reset.Remote {
-			code = reset.ErrorCode
-		}
-	}
-	if code == CodePermission || code == CodeLimit {
+	case code == CodePermission || code == CodeLimit:
 		return fmt.Errorf("%w: code %d", ErrRefused, code)
 	}
 	return fmt.Errorf("%w: code %d", ErrPush, code)
+}
+
+// givenUp tells whether the target has stopped the stream for an error, and with which code. A stop with code 0 means that it is done reading,
+// and then the reason for it, if there is one, is in how it ended its own side.
+func givenUp(stream *quic.Stream) (code quic.StreamErrorCode, failed bool) {
+	var stopped, reset *quic.StreamError
+	if !errors.As(context.Cause(stream.Context()), &stopped) || !stopped.Remote {
+		return 0, false
+	}
+	if stopped.ErrorCode != CodeDropped {
+		return stopped.ErrorCode, true
+	}
+	_ = stream.SetReadDeadline(time.Now().Add(reasonTimeout))
+	if _, err := stream.Read(make([]byte, 1)); errors.As(err, &reset) && reset.Remote {
+		return reset.ErrorCode, true
+	}
+	return 0, false
 }
 
 // countingWriter counts what is written as progress, up to what is to be expected.

@@ -33,9 +33,7 @@ func (a *answer) push(ctx context.Context) error {
 	}
 	a.begin(request, request.Get.Hash)
 	// There is nothing to say to the requester, who need not listen. From here on it hears of a failure by a stop of its own side.
-	if err := a.stream.Close(); err != nil {
-		return fmt.Errorf("blobs: push: %w", err)
-	}
+	_ = a.stream.Close() // iroh-blobs has stopped it before we could
 	if err := a.provider.sending.Acquire(ctx, pushCost); err != nil {
 		return err
 	}

@@ -7,9 +7,10 @@ use clap::Subcommand;
 use iroh::{endpoint::Connection, protocol::Router, Endpoint};
 use iroh_blobs::{
     api::{blobs::Bitfield, Store},
+    hashseq::HashSeq,
     protocol::{ChunkRangesSeq, GetManyRequest, GetRequest, ObserveRequest, PushRequest},
     provider::events::{EventMask, EventSender, RequestMode},
-    BlobFormat, BlobsProtocol, Hash,
+    BlobFormat, BlobsProtocol, Hash, HashAndFormat,
 };
 use serde_json::{json, Value};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -25,7 +26,7 @@ pub enum Command {
         #[arg(long, default_value_t = 0)]
         port: u16,
     },
-    /// Import a file or folder and push it; wait until the target has all of its root
+    /// Import a file or folder and push it; wait until the target has what comes last
     Push {
         /// Blob ticket, or ID@IP:PORT
         target: String,
@@ -137,7 +138,8 @@ async fn push(
         // Nothing tells when the last byte has arrived, so the other side has to end it.
         connection.closed().await;
     } else {
-        watch(&store, &connection, hash, u64::MAX, false).await?;
+        let last = last_of(&store, &item.content).await?;
+        watch(&store, &connection, last, u64::MAX, false).await?;
     }
     let seconds = start.elapsed().as_secs_f64();
     close(connection, endpoint).await;
@@ -147,6 +149,16 @@ async fn push(
         "files": item.files,
         "seconds": seconds,
     }))
+}
+
+/// What arrives last: the last child of a hash sequence, or the blob itself.
+async fn last_of(store: &Store, content: &HashAndFormat) -> anyhow::Result<Hash> {
+    if content.format == BlobFormat::Raw {
+        return Ok(content.hash);
+    }
+    let data = store.get_bytes(content.hash).await?;
+    let sequence = HashSeq::try_from(data).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+    sequence.iter().last().context("empty hash sequence")
 }
 
 async fn observe(

@@ -1,4 +1,5 @@
-package blobs
+// Package name judges the names in a collection, which a stranger chose and which may become paths below a folder of ours. It is pure.
+package name
 
 import (
 	"errors"
@@ -11,18 +12,19 @@ import (
 // ErrName says that a name in a collection is not one that may become a path.
 var ErrName = errors.New("blobs: name is not a clean relative path")
 
-// ValidName tells whether a name from a collection may be used as a path below a folder of ours: parts of 1 to 255
-// bytes joined by single slashes, valid UTF-8, 4,096 bytes in all. Refused are "." and "..", absolute names,
-// backslashes and drive letters (paths on Windows) and NUL. The error wraps [ErrName] and quotes the name. sendme's
-// receiver checks none of this (0.37.1); the provider chooses the names, so the receiver has to.
-//
-// A valid name may still lead through a symbolic link that was there before: write through [os.Root].
-func ValidName(name string) error {
+// maxPart and maxLength are what file systems in use take for one part and for a whole path. Longer names cannot be exported.
+const (
+	maxPart   = 255
+	maxLength = 4096
+)
+
+// Valid tells whether a name may be used as a path: see ValidName of package blobs. The error wraps [ErrName].
+func Valid(name string) error {
 	switch {
 	case name == "":
 		return nameError(name, "empty")
-	case len(name) > maxName:
-		return nameError(name, fmt.Sprintf("longer than %d bytes", maxName))
+	case len(name) > maxLength:
+		return nameError(name, fmt.Sprintf("longer than %d bytes", maxLength))
 	case !utf8.ValidString(name):
 		return nameError(name, "not UTF-8")
 	case strings.IndexByte(name, 0) >= 0:
@@ -40,22 +42,22 @@ func ValidName(name string) error {
 			return nameError(name, "has an empty part")
 		case part == "." || part == "..":
 			return nameError(name, "has a part "+part)
-		case len(part) > maxNamePart:
-			return nameError(name, fmt.Sprintf("has a part of more than %d bytes", maxNamePart))
+		case len(part) > maxPart:
+			return nameError(name, fmt.Sprintf("has a part of more than %d bytes", maxPart))
 		}
 	}
 	return nil
 }
 
-// validNames checks every name, and that no two of them are the same path and none is a folder of another.
-func validNames(names []string) error {
+// ValidAll checks every name, and that no two of them are the same path and none is a folder of another.
+func ValidAll(names []string) error {
 	for _, name := range names {
-		if err := ValidName(name); err != nil {
+		if err := Valid(name); err != nil {
 			return err
 		}
 	}
 	sorted := slices.Clone(names)
-	slices.SortFunc(sorted, ComparePaths)
+	slices.SortFunc(sorted, Compare)
 	for i := 1; i < len(sorted); i++ {
 		above, name := sorted[i-1], sorted[i]
 		if above == name {
@@ -68,9 +70,9 @@ func validNames(names []string) error {
 	return nil
 }
 
-// ComparePaths orders names part by part (the slash before all else), so that what lies below a name follows it directly. It is less
+// Compare orders names part by part (the slash before all else), so that what lies below a name follows it directly. It is less
 // than, equal to or greater than 0, as in slices.SortFunc.
-func ComparePaths(a, b string) int {
+func Compare(a, b string) int {
 	n := min(len(a), len(b))
 	for i := range n {
 		if a[i] == b[i] {

@@ -1,0 +1,263 @@
+package blobs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+
+	"github.com/iroh-ipfs/bridge/iroh"
+	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/wire"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/provider"
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
+)
+
+// TestLimitConnections opens one connection more than a peer, and than all, may have.
+func TestLimitConnections(t *testing.T) {
+	s := openStore(t)
+	hash := put(t, s, pattern(1025))
+	heard := &recorder{}
+	addr := provide(t, ProviderConfig{Store: s, Events: heard, Limits: provider.Limits{
+		All: provider.Limit{Connections: 3}, Peer: provider.Limit{Connections: 2},
+	}})
+	request := GetRequest{Hash: hash, Ranges: WholeBlob()}.Append(nil)
+	open := func(e *iroh.Endpoint, want bool) *iroh.Conn {
+		t.Helper()
+		conn, err := e.Dial(deadline(t), addr, ALPN)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, end := exchange(t, conn, request, true, 5*time.Second)
+		var closed *quic.ApplicationError
+		if want != (end == "FIN") || !want && (!errors.As(context.Cause(conn.Context()), &closed) || closed.ErrorCode != CodeLimit) {
+			t.Fatalf("%s, %v, want it to be let in: %v", end, context.Cause(conn.Context()), want)
+		}
+		return conn
+	}
+	first, second, third := endpoint(t), endpoint(t), endpoint(t)
+	one := open(first, true)
+	open(first, true)
+	open(first, false)
+	open(second, true)
+	open(third, false)
+	_ = one.CloseWithError(0, "")
+	heard.of(t, provider.Disconnected, 1)
+	open(third, true)
+	if n := len(heard.of(t, provider.Connected, 4)); n != 4 {
+		t.Errorf("%d connected", n)
+	}
+	if n := len(heard.of(t, provider.Refused, 2)); n != 2 {
+		t.Errorf("%d refused", n)
+	}
+}
+
+// TestLimitRequests asks for more at once, and more often, than is allowed.
+func TestLimitRequests(t *testing.T) {
+	s := openStore(t)
+	large, small := put(t, s, randomBytes(1, 8<<20)), put(t, s, pattern(100))
+	request := GetRequest{Hash: small, Ranges: WholeBlob()}.Append(nil)
+	conn := dial(t, provide(t, ProviderConfig{Store: s, Limits: provider.Limits{Peer: provider.Limit{Requests: 3}}}))
+	var held []*Response
+	for range 3 { // not read, so they stay
+		r, err := Get(deadline(t), conn, GetRequest{Hash: large, Ranges: WholeBlob()}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Next()
+		if _, err := r.Open(large); err != nil {
+			t.Fatal(err)
+		}
+		held = append(held, r)
+	}
+	if _, end := exchange(t, conn, request, true, 5*time.Second); end != "Reset(2)" {
+		t.Errorf("the fourth: %s", end)
+	}
+	for _, r := range held {
+		r.Close()
+	}
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if _, end := exchange(t, conn, request, true, 5*time.Second); end == "FIN" {
+			break
+		} else if time.Since(start) > 5*time.Second {
+			t.Fatalf("afterwards: %s", end)
+		}
+	}
+
+	conn = dial(t, provide(t, ProviderConfig{Store: s, Limits: provider.Limits{Peer: provider.Limit{RequestRate: 50}}}))
+	var answered, refused int
+	start := time.Now()
+	for range 3000 {
+		switch _, end := exchange(t, conn, request, true, 5*time.Second); end {
+		case "FIN":
+			answered++
+		case "Reset(2)":
+			refused++
+		default:
+			t.Fatal(end)
+		}
+	}
+	if most := 51 + int(50*time.Since(start).Seconds()); answered > most || answered < 50 || refused == 0 {
+		t.Errorf("%d answered of 3,000, at most %d may be", answered, most)
+	}
+}
+
+// TestLimitBytes fetches at the rate of a peer, while another is not held back by it.
+func TestLimitBytes(t *testing.T) {
+	s := openStore(t)
+	data := randomBytes(1, 3<<20)
+	hash := put(t, s, data)
+	addr := provide(t, ProviderConfig{Store: s, Limits: provider.Limits{Peer: provider.Limit{ByteRate: 2 << 20}}})
+	var fetches sync.WaitGroup
+	start := time.Now()
+	for range 3 { // peers
+		fetches.Go(func() {
+			d := NewDownloader(DownloaderConfig{Store: openStore(t), Endpoint: endpoint(t)})
+			if _, err := d.Fetch(deadline(t), addr, hash, ticket.Raw, nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	fetches.Wait()
+	if took := time.Since(start); took < time.Second || took > 5*time.Second {
+		t.Errorf("3 MiB at 2 MiB/s took %v", took)
+	}
+	from := openStore(t)
+	push := put(t, from, randomBytes(2, 3<<20))
+	conn := between(t, ProviderConfig{Store: s, Limits: provider.Limits{All: provider.Limit{ByteRate: 2 << 20}}}, 1<<30)
+	start = time.Now()
+	if _, err := Push(deadline(t), conn, PushConfig{Store: from}, push, ticket.Raw, nil); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took < time.Second || took > 5*time.Second {
+		t.Errorf("pushing 3 MiB at 2 MiB/s took %v", took)
+	}
+}
+
+// TestLimitSlowReader reads always a little in time, but less than the least rate.
+func TestLimitSlowReader(t *testing.T) {
+	s := openStore(t)
+	hash := put(t, s, randomBytes(1, 16<<20))
+	conn := dial(t, provide(t, ProviderConfig{
+		Store: s, IdleTimeout: time.Second, Limits: provider.Limits{MinRate: 4 << 20},
+	}))
+	stream, err := conn.OpenStream(deadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = stream.Write(GetRequest{Hash: hash, Ranges: WholeBlob()}.Append(nil))
+	_ = stream.Close()
+	start, n := time.Now(), 0
+	for err == nil && time.Since(start) < 15*time.Second {
+		var k int
+		k, err = io.ReadFull(stream, make([]byte, 128<<10))
+		n += k
+		time.Sleep(100 * time.Millisecond) // 1.25 MiB/s: no single buffer takes a second
+	}
+	if end := streamEnd(err); end != "Reset(2)" || n > 14<<20 {
+		t.Errorf("%s after %d bytes and %v", end, n, time.Since(start))
+	}
+}
+
+// TestLimitMemory has 20 peers ask for 40 large blobs each and read none: the buffers stay within the budget, and when they are
+// gone a good peer is served.
+func TestLimitMemory(t *testing.T) {
+	s := openStore(t)
+	hash := put(t, s, randomBytes(1, 4<<20))
+	var handled atomic.Int64
+	addr := provide(t, ProviderConfig{
+		Store: s, IdleTimeout: 4 * time.Second, Limits: provider.Limits{Memory: 16 << 20},
+		Policy: policyFunc(func(bao.Hash) bool { handled.Add(1); return true }),
+	})
+	before := heap()
+	var conns []*iroh.Conn
+	for range 20 {
+		conn := dial(t, addr)
+		conns = append(conns, conn)
+		for range 40 {
+			stream, err := conn.OpenStream(deadline(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = stream.Write(GetRequest{Hash: hash, Ranges: WholeBlob()}.Append(nil))
+			_ = stream.Close()
+		}
+	}
+	time.Sleep(time.Second)
+	if n := handled.Load(); n == 0 || n > 19 {
+		t.Errorf("%d answers at once in 16 MiB", n) // 12 MiB of 640 KiB each
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	// The connections' windows on both ends are in it too.
+	if full := heap(); full > before+64<<20 {
+		t.Errorf("heap grew by %d MiB", (full-before)>>20)
+	}
+	d := NewDownloader(DownloaderConfig{Store: openStore(t), Endpoint: endpoint(t)})
+	for _, conn := range conns {
+		_ = conn.CloseWithError(0, "")
+	}
+	if _, err := d.Fetch(deadline(t), addr, hash, ticket.Raw, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestHostileObservation has a provider send what makes no sense, and items without end.
+func TestHostileObservation(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer func(stream *quic.Stream)
+		want   error
+	}{
+		"nothing":     {func(s *quic.Stream) { _ = s.Close() }, ErrRefused},
+		"refused":     {func(s *quic.Stream) { s.CancelWrite(CodePermission) }, ErrRefused},
+		"reset 3":     {func(s *quic.Stream) { s.CancelWrite(CodeInternal) }, ErrTruncated},
+		"falls":       {func(s *quic.Stream) { send(s, []byte{5, 1, 3, 4, 5, 5}) }, ErrObservation},
+		"long":        {func(s *quic.Stream) { send(s, []byte{0xff, 0xff, 0xff, 0xff, 0x0f}) }, ErrObservation},
+		"cut":         {func(s *quic.Stream) { send(s, []byte{5, 0xa0, 0x8d}) }, ErrTruncated},
+		"ends":        {func(s *quic.Stream) { send(s, []byte{2, 0, 0}) }, ErrTruncated},
+		"many pieces": {manyPieces, ErrTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := endpoint(t)
+			accept(t, e, func(ctx context.Context, conn *iroh.Conn) {
+				stream, err := conn.AcceptStream(ctx)
+				if err == nil {
+					_, _ = io.ReadAll(stream)
+					c.answer(stream)
+				}
+			})
+			o, err := Observe(deadline(t), dial(t, e.Addr()), bao.Sum(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer o.Close()
+			for err == nil {
+				_, err = o.Next()
+			}
+			wantErr(t, err, c.want)
+			if _, again := o.Next(); again != err {
+				t.Errorf("then %v", again)
+			}
+		})
+	}
+}
+
+// manyPieces says for ever that another chunk is there.
+func manyPieces(stream *quic.Stream) {
+	const each = 100_000
+	for first := uint64(0); ; first += 2 * each {
+		item := wire.ObserveItem{Size: 1 << 60}
+		for i := range uint64(each) {
+			item.Ranges = append(item.Ranges, first+2*i, first+2*i+1)
+		}
+		if _, err := stream.Write(item.Append(nil)); err != nil {
+			return
+		}
+	}
+}
