@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
@@ -421,20 +420,24 @@ func TestRustPushesToUs(t *testing.T) {
 	}
 }
 
-// TestRustPushIsRefused pushes without permission, and above the quota: an error there, nothing here. The file is larger than what the Rust
-// peer puts into its send buffer without looking for an answer.
+// TestRustPushIsRefused pushes without permission, and above the quota: the refusal has its code, and nothing is here. The Rust peer's own push
+// looks for no answer and puts what it has into its send buffer, so a small one fails only by never arriving.
 func TestRustPushIsRefused(t *testing.T) {
 	rust, s := peertest.Rust(t), openStore(t)
-	allowed, secret := allow(1 << 20)
+	allowed, secret := allow(100 << 10)
 	target := provide(t, blobs.ProviderConfig{Store: s, Push: allowed})
-	path := write(t, filepath.Join(t.TempDir(), "file"), content(5, 32<<20))
-	for name, flags := range map[string][]string{
-		"stranger":   {"--blind", "--timeout", "5"},
-		"over quota": {"--blind", "--timeout", "5", "--secret", secret},
-	} {
-		if _, err := rust.Push(peertest.Context(t), target, path, flags...); err == nil || !strings.Contains(err.Error(), "push:") {
-			t.Errorf("%s: %v", name, err)
-		}
+	data := content(5, 300<<10)
+	request := blobs.PushRequest{Get: blobs.GetRequest{Hash: bao.Sum(data), Ranges: blobs.WholeBlob()}}.Append(nil)
+	responses, err := rust.Raw(peertest.Context(t), target, []string{hex.EncodeToString(request)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := responses[0]; r.End != "reset" || r.Code == nil || *r.Code != blobs.CodePermission || r.Len != 0 {
+		t.Errorf("stranger: %+v", r)
+	}
+	path := write(t, filepath.Join(t.TempDir(), "file"), data)
+	if _, err := rust.Push(peertest.Context(t), target, path, "--timeout", "3", "--secret", secret); err == nil {
+		t.Error("pushed above the quota")
 	}
 	for status, err := range s.All() {
 		t.Errorf("left: %v, %v", status, err)

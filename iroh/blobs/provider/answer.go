@@ -60,7 +60,6 @@ type answer struct {
 	root       bao.Hash
 	held       int64 // of connection.requests and the provider's
 	longAnswer bool  // holds a place, and outboxCost
-	pushing    bool  // our side has ended
 	sent       uint64
 	encoder    *bao.Encoder
 }
