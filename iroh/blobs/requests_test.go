@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"testing"
@@ -507,14 +506,41 @@ func TestPushRefused(t *testing.T) {
 	wantNothing(t, to)
 }
 
-func ExamplePush() {
-	push := func(ctx context.Context, conn *iroh.Conn, from *store.Store, hash bao.Hash) error {
-		stats, err := Push(ctx, conn, PushConfig{Store: from}, hash, ticket.Raw, nil)
-		if errors.Is(err, ErrRefused) {
-			return fmt.Errorf("ask for permission, or for more quota: %w", err)
+// TestObserveMany has 500 observers, some of whom never read, of blobs that come at the same time, and then of connections that vanish: what each
+// reader hears ends with the whole, and nobody is left.
+func TestObserveMany(t *testing.T) {
+	s := openStore(t)
+	heard := &recorder{}
+	addr := provide(t, ProviderConfig{Store: s, Events: heard})
+	data := randomBytes(8, 6<<20+1)
+	hash := bao.Sum(data)
+	var conns []*iroh.Conn
+	var readers sync.WaitGroup
+	for i := range 10 {
+		conn := dial(t, addr)
+		conns = append(conns, conn)
+		for j := range 50 {
+			o, err := Observe(deadline(t), conn, hash)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if (i+j)%3 == 0 {
+				continue // never reads
+			}
+			readers.Go(func() { available(t, o, Available.Complete) })
 		}
-		fmt.Println(stats.Blobs, "blobs,", stats.Bytes, "bytes")
-		return err
 	}
-	_ = push
+	heard.of(t, provider.Requested, 500)
+	for _, end := range []uint64{2 << 20, 4 << 20} {
+		putPart(t, s, data, end)
+	}
+	put(t, s, data)
+	readers.Wait()
+	for _, conn := range conns {
+		_ = conn.CloseWithError(0, "")
+	}
+	heard.of(t, provider.Disconnected, 10)
+	if n := len(heard.of(t, provider.Completed, 0)) + len(heard.of(t, provider.Aborted, 0)); n != 500 {
+		t.Errorf("%d of 500 observations have ended", n)
+	}
 }
