@@ -35,6 +35,9 @@ func TestLimitConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, end := exchange(t, conn, request, true, 5*time.Second)
+		if !want {
+			<-conn.Done()
+		}
 		var closed *quic.ApplicationError
 		if want != (end == "FIN") || !want && (!errors.As(context.Cause(conn.Context()), &closed) || closed.ErrorCode != CodeLimit) {
 			t.Fatalf("%s, %v, want it to be let in: %v", end, context.Cause(conn.Context()), want)
