@@ -35,7 +35,9 @@ const (
 
 	// acceptedStreamWindow and acceptedConnWindow are what a peer who connected to us may send before we read it. Such
 	// peers send requests, which are small. Against a peer that opens many connections and fills the windows of all.
-	acceptedStreamWindow = 512 << 10
+	// A stream does not fill the connection's window: an iroh peer that waits for the connection's window does not hear
+	// that we stopped the stream (noq 1.4.0).
+	acceptedStreamWindow = 256 << 10
 	acceptedConnWindow   = 512 << 10
 
 	// dialedStreamWindow and dialedConnWindow are the same for a peer that we chose to dial, to fetch from it: a

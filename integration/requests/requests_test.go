@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -438,6 +439,14 @@ func TestRustPushIsRefused(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "file"), data)
 	if _, err := rust.Push(peertest.Context(t), target, path, "--timeout", "3", "--secret", secret); err == nil {
 		t.Error("pushed above the quota")
+	}
+	// Larger than all windows: whoever sends without looking learns of the refusal while it sends.
+	path = write(t, filepath.Join(t.TempDir(), "large"), content(6, 32<<20))
+	for name, flags := range map[string][]string{"stranger": nil, "over quota": {"--secret", secret}} {
+		flags = append(flags, "--blind", "--timeout", "5")
+		if _, err := rust.Push(peertest.Context(t), target, path, flags...); err == nil || !strings.Contains(err.Error(), "push:") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	for status, err := range s.All() {
 		t.Errorf("left: %v, %v", status, err)
