@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,8 +13,11 @@ import (
 // functions and lines are all that the compiler needs.
 func mergeProfiles(dir, to string) error {
 	names, err := filepath.Glob(filepath.Join(dir, "*.pprof"))
-	if err != nil || len(names) == 0 {
-		return fmt.Errorf("no process left a profile: %v", err)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 {
+		return errors.New("no process left a profile")
 	}
 	var all []*profile.Profile
 	for _, name := range names {

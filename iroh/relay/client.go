@@ -129,6 +129,6 @@ func (c *Client) once(ctx context.Context) (*restart, error) {
 func (c *Client) Close() error {
 	c.closeOnce.Do(func() { close(c.closing) })
 	c.running.Lock() // Run is over, or was never begun
-	c.running.Unlock()
+	defer c.running.Unlock()
 	return nil
 }

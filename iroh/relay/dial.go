@@ -77,7 +77,7 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 	if c.cfg.Token != "" {
 		options.HTTPHeader.Set("Authorization", "Bearer "+c.cfg.Token)
 	}
-	ws, _, err := websocket.Dial(ctx, base.String(), options)
+	ws, _, err := websocket.Dial(ctx, base.String(), options) //nolint:bodyclose // the library closes it
 	if err != nil {
 		conn.Close()
 		return nil, err
