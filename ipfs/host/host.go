@@ -223,7 +223,7 @@ func (h *Host) Provide(ctx context.Context, c cid.Cid) error {
 	if h.router == nil {
 		return ErrNoRouting
 	}
-	if err := h.router.queue.Provide(ctx, c, true); err != nil {
+	if err := h.router.provide(ctx, c); err != nil {
 		return fmt.Errorf("host: provide %s: %w", c, err)
 	}
 	return nil

@@ -323,3 +323,24 @@ func TestCloseTwice(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestProvideWhileClosing announces until the host is closed, and after that: an error, and no race (which the detector
+// sees).
+func TestProvideWhileClosing(t *testing.T) {
+	h := local(t, Config{Bootstrap: []string{addr(t, local(t, Config{Bootstrap: []string{}}), "/tcp/")}})
+	c := cid.NewCidV1(cid.Raw, mustSum(t))
+	started, done := make(chan struct{}), make(chan error)
+	go func() {
+		err := h.Provide(t.Context(), c)
+		close(started)
+		for err == nil {
+			err = h.Provide(t.Context(), c)
+		}
+		done <- err
+	}()
+	<-started
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	t.Log(<-done)
+}

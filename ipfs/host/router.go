@@ -3,8 +3,10 @@ package host
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/ipfs/boxo/provider"
+	"github.com/ipfs/go-cid"
 	"github.com/ipfs/go-datastore"
 	dssync "github.com/ipfs/go-datastore/sync"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
@@ -25,6 +27,9 @@ type contentRouting interface {
 type router struct {
 	dht   contentRouting
 	queue provider.System
+
+	mu     sync.RWMutex // held while something is queued: the queue does not bear being closed then
+	closed bool
 }
 
 func newRouter(h host.Host, bootstrap []peer.AddrInfo, cfg Config) (*router, error) {
@@ -62,4 +67,19 @@ func newDHT(h host.Host, bootstrap []peer.AddrInfo, local bool) (contentRouting,
 	return dual.New(h, dual.DHTOption(dht.Mode(dht.ModeAuto)), dual.WanDHTOption(dht.BootstrapPeers(bootstrap...)))
 }
 
-func (r *router) close() error { return errors.Join(r.queue.Close(), r.dht.Close()) }
+// provide queues a CID to be announced.
+func (r *router) provide(ctx context.Context, c cid.Cid) error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.closed {
+		return errors.New("the host is closed")
+	}
+	return r.queue.Provide(ctx, c, true)
+}
+
+func (r *router) close() error {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	return errors.Join(r.queue.Close(), r.dht.Close())
+}
