@@ -175,15 +175,7 @@ func rustToBridge(ctx context.Context, t *turn, path string, content int64) (sam
 	if err != nil {
 		return sample{}, err
 	}
-	var s sample
-	s.wall, err = timed(ctx, func() error {
-		_, err := d.Do(ctx, "expose", n.Items[0].Ticket)
-		return err
-	})
-	if err != nil {
-		return s, err
-	}
-	return ended(d, s, content)
+	return bringIn(ctx, d, content, "expose", n.Items[0].Ticket)
 }
 
 func bridgeToKubo(ctx context.Context, t *turn, path string, content int64, how string) (sample, error) {
@@ -250,9 +242,15 @@ func kuboToBridge(ctx context.Context, t *turn, path string, content int64) (sam
 	if err != nil {
 		return sample{}, err
 	}
+	return bringIn(ctx, d, content, "import", root, "--from", source.Addrs[0])
+}
+
+// bringIn times a command that makes the bridge fetch content, and ends the bridge.
+func bringIn(ctx context.Context, d *peer.Daemon, content int64, command ...string) (sample, error) {
 	var s sample
+	var err error
 	s.wall, err = timed(ctx, func() error {
-		_, err := d.Do(ctx, "import", root, "--from", source.Addrs[0])
+		_, err := d.Do(ctx, command...)
 		return err
 	})
 	if err != nil {

@@ -296,6 +296,14 @@ func requestError(err error) error {
 
 // get writes the answer to a request.
 func (a *answer) get(ctx context.Context, request wire.GetRequest, w io.Writer) error {
+	return a.each(request, func(index uint64, hash bao.Hash, ranges bao.Ranges) error {
+		return a.send(ctx, index, hash, ranges, w)
+	})
+}
+
+// each goes through the blobs of a request. Children are those of the hash sequence in our store, which may have come there
+// by the first call of do; nothing comes after the last one.
+func (a *answer) each(request wire.GetRequest, do func(index uint64, hash bao.Hash, ranges bao.Ranges) error) error {
 	children := hashSeq{store: a.provider.cfg.Store, hash: request.Hash}
 	defer children.close()
 	for index, ranges := range request.Ranges.All() {
@@ -307,7 +315,7 @@ func (a *answer) get(ctx context.Context, request wire.GetRequest, w io.Writer) 
 				return err // nil past the last child
 			}
 		}
-		if err := a.send(ctx, index, hash, ranges, w); err != nil {
+		if err := do(index, hash, ranges); err != nil {
 			return err
 		}
 	}

@@ -39,7 +39,13 @@ func (a *answer) push(ctx context.Context) error {
 	}
 	defer a.provider.sending.Release(pushCost)
 	in := &intake{answer: a, reader: reader}
-	if err = in.sequence(ctx, request.Get); err == nil {
+	err = in.each(request.Get, func(index uint64, hash bao.Hash, ranges bao.Ranges) error {
+		if err := in.blob(ctx, index, hash, ranges); err != nil {
+			return fmt.Errorf("blobs: push of %s: %w", hash.ShortString(), err)
+		}
+		return nil
+	})
+	if err == nil {
 		_, _ = reader.ReadByte() // the end, so that the stream is not stopped before it
 	}
 	if in.stored {
@@ -80,27 +86,6 @@ type intake struct {
 	reader  *bufio.Reader
 	decoder bao.Decoder
 	stored  bool // something came into the store
-}
-
-// sequence takes every blob that the request announces. The children of a hash sequence are those of the one in our store, which may be
-// what came first.
-func (in *intake) sequence(ctx context.Context, request wire.GetRequest) error {
-	children := hashSeq{store: in.provider.cfg.Store, hash: request.Hash}
-	defer children.close()
-	for index, ranges := range request.Ranges.All() {
-		hash := request.Hash
-		if index > 0 {
-			var err error
-			var ok bool
-			if hash, ok, err = children.child(index - 1); !ok || err != nil {
-				return err // nil past the last child
-			}
-		}
-		if err := in.blob(ctx, index, hash, ranges); err != nil {
-			return fmt.Errorf("blobs: push of %s: %w", hash.ShortString(), err)
-		}
-	}
-	return nil
 }
 
 // blob takes one blob. One that is there already, or that somebody else is storing, is verified and dropped.
