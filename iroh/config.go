@@ -1,6 +1,7 @@
 package iroh
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/relay"
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
 // DefaultListen is where an endpoint listens when Config.Listen is empty.
@@ -44,6 +46,14 @@ type Config struct {
 	// RelayRoots are trusted to certify relays; nil are those of the system.
 	RelayRoots *x509.CertPool
 
+	// Resolver finds peers of which only the id is known, or that do not answer where they are said to be. Nil: none.
+	// [*discovery.Resolver] is one. It may only be closed after the endpoint.
+	Resolver Resolver
+
+	// PortMapper maps the endpoint's UDP port at the gateway; Addr has the address that it got. Nil: none. It may only be
+	// closed after the endpoint.
+	PortMapper PortMapper
+
 	// Logger gets what is of use to an operator; nil drops it.
 	Logger *slog.Logger
 
@@ -54,6 +64,19 @@ type Config struct {
 	// IdleTimeout closes a connection on which nothing arrived for so long, zero is 30 s. Every KeepAlive, zero is 5 s,
 	// an idle connection sends a PING.
 	IdleTimeout, KeepAlive time.Duration
+}
+
+// A Resolver finds out where an endpoint may be reached.
+type Resolver interface {
+	// Follow calls yield with all that is known of an endpoint, and again whenever there is more, until nothing more can
+	// come, yield returns false or ctx is done. Its error says why there was nothing at all.
+	Follow(ctx context.Context, id key.EndpointID, yield func(ticket.EndpointAddr) bool) error
+}
+
+// A PortMapper has a UDP port mapped at the gateway of the network.
+type PortMapper interface {
+	External() netip.AddrPort // by which others reach the port; zero while there is none
+	Changed() <-chan struct{} // closed and replaced when External changes
 }
 
 // filled returns cfg with defaults in the place of zeros, or an error that names the unusable field.
@@ -78,7 +101,7 @@ func (cfg Config) filled() (Config, error) {
 			return cfg, fmt.Errorf("iroh: config: nobody can dial the announced address %s", a)
 		}
 	}
-	if len(cfg.Relays) > maxRelays/2 || slices.Contains(cfg.Relays, relay.URL{}) {
+	if len(cfg.Relays) > maxRelays/2 || slices.ContainsFunc(cfg.Relays, func(n relay.Node) bool { return n.URL.IsZero() }) {
 		return cfg, fmt.Errorf("iroh: config: relays must be URLs and no more than %d", maxRelays/2)
 	}
 	if cfg.Logger == nil {

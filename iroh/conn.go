@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"github.com/quic-go/quic-go"
 
@@ -22,6 +23,8 @@ type Conn struct {
 	quic     *quic.Conn
 	id       key.EndpointID
 	alpn     string
+	dialed   bool                           // by us
+	since    time.Time                      // when the handshake was complete
 	route    *paths.Route                   // by which it was dialed; nil if it was not, or directly
 	direct   atomic.Pointer[netip.AddrPort] // where it has moved since
 }

@@ -46,7 +46,7 @@ func (e *Endpoint) Dial(ctx context.Context, addr ticket.EndpointAddr, alpn stri
 	if won.conn == nil {
 		return nil, e.wrap("dial", &DialError{ID: id, ALPN: alpn, Attempts: failed})
 	}
-	c, err := e.adopt(won.conn, won.route)
+	c, err := e.adopt(won.conn, won.route, true)
 	if err != nil {
 		return nil, err
 	}

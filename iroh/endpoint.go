@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/quic-go/quic-go"
 
@@ -33,6 +34,7 @@ type Endpoint struct {
 	dialConf  *quic.Config
 	admission *admission
 	growth    *growth
+	announced announced
 
 	done chan struct{}  // closed when closing begins
 	wg   sync.WaitGroup // one for each connection in conns and for each Dial, including its losers
@@ -63,6 +65,7 @@ func Listen(cfg Config) (*Endpoint, error) {
 		done:      make(chan struct{}),
 		conns:     map[*Conn]struct{}{},
 		ended:     make(chan struct{}),
+		announced: announced{changed: make(chan struct{})},
 	}
 	e.transport = &quic.Transport{
 		Conn:                s.conn,
@@ -82,6 +85,9 @@ func Listen(cfg Config) (*Endpoint, error) {
 	if len(cfg.Relays) > 0 {
 		e.relays = startRelays(cfg, s.conn)
 	}
+	e.Addr()
+	e.wg.Add(1)
+	go e.watch()
 	e.log.Info("iroh endpoint listens", "id", e.id.String(), "addr", s.local.String(), "receive-offload", s.offload)
 	return e, nil
 }
@@ -111,14 +117,16 @@ func (e *Endpoint) LocalAddrs() []netip.AddrPort {
 }
 
 // Addr is what others need to dial the endpoint: its id, its home relay once that is reached (see WaitRelay), the announced
-// addresses and the local ones, at most 30.
-func (e *Endpoint) Addr() ticket.EndpointAddr {
+// addresses, the one that is mapped at the gateway, and the local ones, at most 30.
+func (e *Endpoint) Addr() ticket.EndpointAddr { return e.announced.note(e.findAddr) }
+
+func (e *Endpoint) findAddr() ticket.EndpointAddr {
 	addr := ticket.EndpointAddr{ID: e.id}
 	if home := e.HomeRelay(); home != "" {
 		addr.Relays = []string{home}
 	}
 	seen := map[netip.AddrPort]bool{}
-	for _, list := range [][]netip.AddrPort{e.cfg.Announce, e.LocalAddrs()} {
+	for _, list := range [][]netip.AddrPort{e.cfg.Announce, e.mapped(), e.LocalAddrs()} {
 		for _, a := range list {
 			if !seen[a] && len(addr.Direct) < maxAnnounced {
 				seen[a] = true
@@ -141,7 +149,7 @@ func (e *Endpoint) Accept(ctx context.Context) (*Conn, error) {
 		if err != nil {
 			return nil, e.wrap("accept", err)
 		}
-		c, err := e.adopt(qc, nil)
+		c, err := e.adopt(qc, nil, false)
 		if err == nil {
 			c.releaseSlot()
 			e.log.Debug("iroh connection accepted", "peer", c.RemoteID().ShortString(), "path", c.Path().String(), "alpn", c.ALPN())
@@ -166,14 +174,14 @@ func (e *Endpoint) wrap(doing string, err error) error {
 
 // adopt makes a Conn of a connection whose handshake is complete, dialed by route if it was dialed through a relay. If it
 // cannot, both are closed.
-func (e *Endpoint) adopt(qc *quic.Conn, route *paths.Route) (*Conn, error) {
+func (e *Endpoint) adopt(qc *quic.Conn, route *paths.Route, dialed bool) (*Conn, error) {
 	state := qc.ConnectionState().TLS
 	id, err := rpktls.PeerID(state)
 	if err != nil {
 		attempt{conn: qc, route: route}.close()
 		return nil, fmt.Errorf("iroh: %w", err)
 	}
-	c := &Conn{endpoint: e, quic: qc, id: id, alpn: state.NegotiatedProtocol, route: route}
+	c := &Conn{endpoint: e, quic: qc, id: id, alpn: state.NegotiatedProtocol, route: route, dialed: dialed, since: time.Now()}
 	if !e.track(c) {
 		attempt{conn: qc, route: route}.close()
 		return nil, fmt.Errorf("iroh: %w", ErrClosed)

@@ -86,6 +86,12 @@ const (
 	homeAway   = 5 * time.Second
 	homeCheck  = 5 * time.Minute
 
+	// addrCheck is how often the addresses of the machine are looked at, some 100 µs of system calls.
+	addrCheck = 3 * time.Second
+
+	// reportTime bounds a report: longer than the 3 s that one relay has.
+	reportTime = 5 * time.Second
+
 	// probeTime is how long a direct address has to prove itself for a connection that began on a relay: three probes.
 	// Between rounds over all addresses the pause doubles from firstSeek to lastSeek.
 	probeTime = 1500 * time.Millisecond

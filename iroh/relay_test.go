@@ -20,22 +20,28 @@ import (
 // relayed is an endpoint whose home is a relay.
 func relayed(t testing.TB, servers ...*peer.RelayServer) *Endpoint {
 	t.Helper()
-	e := endpoint(t, "127.0.0.1", func(c *Config) {
+	e := relaysOf(t, servers...)
+	if err := e.WaitRelay(deadline(t)); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// relaysOf is an endpoint that has only just begun to look for its home.
+func relaysOf(t testing.TB, servers ...*peer.RelayServer) *Endpoint {
+	t.Helper()
+	return endpoint(t, "127.0.0.1", func(c *Config) {
 		for _, s := range servers {
-			u, err := relay.ParseURL(s.URL)
+			n, err := relay.ParseNode(s.URL)
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.Relays = append(c.Relays, u)
+			c.Relays = append(c.Relays, n)
 			if s.Roots != nil {
 				c.RelayRoots = s.Roots
 			}
 		}
 	})
-	if err := e.WaitRelay(deadline(t)); err != nil {
-		t.Fatal(err)
-	}
-	return e
 }
 
 // byRelay is the address of e without its direct addresses.
@@ -311,7 +317,7 @@ func TestRelayFailures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := endpoint(t, "127.0.0.1", quick, func(c *Config) { c.Relays = relay.Map{u} })
+	a := endpoint(t, "127.0.0.1", quick, func(c *Config) { c.Relays = relay.Map{{URL: u}} })
 	stranger := testKey(t).ID()
 	for name, url := range map[string]string{"nobody has that id": server.URL, "nobody is that relay": "http://127.0.0.1:9/"} {
 		_, err := a.Dial(deadline(t), ticket.EndpointAddr{ID: stranger, Relays: []string{url}}, testALPN)

@@ -76,7 +76,7 @@ func (r *relays) run() {
 
 // choose makes the closest relay the home. If none answers it stays where it was, or is the first.
 func (r *relays) choose() {
-	best := r.cfg.Relays[0]
+	best := r.cfg.Relays[0].URL
 	if len(r.cfg.Relays) > 1 {
 		r.mu.Lock()
 		home := r.home
@@ -144,6 +144,16 @@ func (r *relays) connectedHome() *relay.Client {
 	}
 	r.shown = r.home
 	return m.Client
+}
+
+// changedHome is closed when the home that others are told of may be another one.
+func (r *relays) changedHome() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m := r.clients[r.home]; m != nil && r.shown != r.home {
+		return m.Changed()
+	}
+	return r.chosen
 }
 
 // reap leaves the relays that are not the home and on which nothing was sent for a while.

@@ -72,9 +72,9 @@ func TestURLs(t *testing.T) {
 	if err != nil || len(m) != 2 {
 		t.Errorf("%v, %v", m, err)
 	}
-	for _, u := range Public() {
-		if again, err := ParseURL(u.String()); err != nil || again != u {
-			t.Errorf("%s is not in normal form", u)
+	for _, n := range Public() {
+		if again, err := ParseNode(n.String()); err != nil || again != n || n.QAD() != DefaultQADPort {
+			t.Errorf("%s is not in normal form", n)
 		}
 	}
 }

@@ -261,11 +261,11 @@ func TestProbe(t *testing.T) {
 	}
 	found := Probe(t.Context(), m, ProbeConfig{Roots: secure.Roots})
 	for i, l := range found {
-		if l.URL != m[i] || (l.Err == nil) != (i < 2) || (l.Value > 0) != (i < 2) {
+		if l.URL != m[i].URL || (l.Err == nil) != (i < 2) || (l.Value > 0) != (i < 2) {
 			t.Errorf("%s: %v, %v", l.URL, l.Value, l.Err)
 		}
 	}
-	if u := Nearest(found, URL{}); u != m[0] && u != m[1] {
+	if u := Nearest(found, URL{}); u != m[0].URL && u != m[1].URL {
 		t.Errorf("nearest is %s", u)
 	}
 }

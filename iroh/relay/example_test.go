@@ -14,7 +14,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	home := relay.Public()[2]
+	home := relay.Public()[2].URL
 	client, err := relay.New(relay.Config{
 		URL:       home,
 		SecretKey: secret,

@@ -33,7 +33,8 @@ func Probe(ctx context.Context, m Map, cfg ProbeConfig) []Latency {
 	out := make([]Latency, len(m))
 	places := make(chan struct{}, maxProbes)
 	var all sync.WaitGroup
-	for i, u := range m {
+	for i, n := range m {
+		u := n.URL
 		all.Go(func() {
 			places <- struct{}{}
 			defer func() { <-places }()

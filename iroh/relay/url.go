@@ -73,34 +73,3 @@ func parsed(text string) (url.URL, error) {
 	}
 	return *u, nil
 }
-
-// Map is a list of relays to choose a home from.
-type Map []URL
-
-// ParseMap reads a list of URLs and leaves out what was there before.
-func ParseMap(urls ...string) (Map, error) {
-	var m Map
-	seen := map[URL]bool{}
-	for _, s := range urls {
-		u, err := ParseURL(s)
-		if err != nil {
-			return nil, err
-		}
-		if !seen[u] {
-			seen[u] = true
-			m = append(m, u)
-		}
-	}
-	return m, nil
-}
-
-// Public returns the public relays that n0 runs for everybody, those that iroh 1.4.1 has by default: in North America (east
-// and west), Europe and Asia. They limit how much one endpoint sends.
-func Public() Map {
-	return Map{
-		{"https://use1-1.relay.n0.iroh.link./"},
-		{"https://usw1-1.relay.n0.iroh.link./"},
-		{"https://euc1-1.relay.n0.iroh.link./"},
-		{"https://aps1-1.relay.n0.iroh.link./"},
-	}
-}
