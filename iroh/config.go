@@ -13,6 +13,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
+	"github.com/iroh-ipfs/bridge/iroh/internal/home"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/relay"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
@@ -101,8 +102,8 @@ func (cfg Config) filled() (Config, error) {
 			return cfg, fmt.Errorf("iroh: config: nobody can dial the announced address %s", a)
 		}
 	}
-	if len(cfg.Relays) > maxRelays/2 || slices.ContainsFunc(cfg.Relays, func(n relay.Node) bool { return n.URL.IsZero() }) {
-		return cfg, fmt.Errorf("iroh: config: relays must be URLs and no more than %d", maxRelays/2)
+	if len(cfg.Relays) > home.MaxRelays/2 || slices.ContainsFunc(cfg.Relays, func(n relay.Node) bool { return n.URL.IsZero() }) {
+		return cfg, fmt.Errorf("iroh: config: relays must be URLs and no more than %d", home.MaxRelays/2)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

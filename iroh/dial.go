@@ -166,7 +166,7 @@ func (r *race) start(ctx context.Context, list *[]target) {
 // throughRelay dials through a relay, to which it connects first if need be.
 func (r *race) throughRelay(ctx context.Context, t target) attempt {
 	e := r.endpoint
-	client, err := e.relays.client(t.relay)
+	client, err := e.relays.Client(t.relay)
 	if err != nil {
 		return attempt{target: t, err: err}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/quic-go/quic-go"
 
+	"github.com/iroh-ipfs/bridge/iroh/internal/home"
 	"github.com/iroh-ipfs/bridge/iroh/internal/paths"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/rpktls"
@@ -29,7 +30,7 @@ type Endpoint struct {
 	socket    *socket
 	transport *quic.Transport
 	detour    *quic.Transport // writes by UDP what is for relayed paths; receives nothing
-	relays    *relays         // nil if none is configured
+	relays    *home.Relays    // nil if none is configured
 	listener  *quic.Listener  // nil if no protocol is accepted
 	dialConf  *quic.Config
 	admission *admission
@@ -83,7 +84,7 @@ func Listen(cfg Config) (*Endpoint, error) {
 		return nil, errors.Join(fmt.Errorf("iroh: listen: %w", err), e.transport.Close(), s.conn.Close())
 	}
 	if len(cfg.Relays) > 0 {
-		e.relays = startRelays(cfg, s.conn)
+		e.relays = startRelays(e)
 	}
 	e.Addr()
 	e.wg.Add(1)
@@ -282,7 +283,7 @@ func (e *Endpoint) Close() error {
 	}
 	closing.Wait()
 	if e.relays != nil {
-		e.relays.close() // after it has sent what closing the connections made
+		e.relays.Close() // after it has sent what closing the connections made
 	}
 	err := errors.Join(e.transport.Close(), e.detour.Close())
 	e.socket.conn.Stop()

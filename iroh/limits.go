@@ -55,9 +55,8 @@ const (
 	// hundreds of strangers.
 	maxDialAddrs = 32
 
-	// maxRelays bounds the relays that are connected at the same time, and maxDialRelays those that are tried for one peer.
-	// Against tickets that make us connect to hundreds of strangers.
-	maxRelays     = 32
+	// maxDialRelays bounds the relays that are tried for one peer. Against tickets that make us connect to strangers; package
+	// home bounds those of all peers.
 	maxDialRelays = 3
 
 	// maxAnnounced bounds the addresses that we tell others: iroh remembers 30 for a peer.
@@ -76,15 +75,6 @@ const (
 	// relayStagger is how long direct addresses are tried before a relay is, if there are any. It is the time of two
 	// round trips around half the world.
 	relayStagger = 400 * time.Millisecond
-
-	// relayIdle closes the connection to a relay, other than the home, on which we sent nothing.
-	relayIdle = time.Minute
-
-	// relayCheck is how often relays are looked after; homeAway how long the home may be away before others are probed,
-	// and homeCheck how often they are probed anyway.
-	relayCheck = 2 * time.Second
-	homeAway   = 5 * time.Second
-	homeCheck  = 5 * time.Minute
 
 	// addrCheck is how often the addresses of the machine are looked at, some 100 µs of system calls.
 	addrCheck = 3 * time.Second

@@ -13,6 +13,7 @@ import (
 	"github.com/iroh-ipfs/bridge/integration/fault"
 	"github.com/iroh-ipfs/bridge/integration/peer"
 	"github.com/iroh-ipfs/bridge/integration/peer/peertest"
+	"github.com/iroh-ipfs/bridge/iroh/internal/home"
 	"github.com/iroh-ipfs/bridge/iroh/relay"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
@@ -337,7 +338,7 @@ func TestRelayFailures(t *testing.T) {
 }
 
 func TestRelayConfigIsChecked(t *testing.T) {
-	for name, relays := range map[string]relay.Map{"no relay": {{}}, "too many": make(relay.Map, maxRelays)} {
+	for name, relays := range map[string]relay.Map{"no relay": {{}}, "too many": make(relay.Map, home.MaxRelays)} {
 		if _, err := Listen(Config{SecretKey: testKey(t), Listen: "127.0.0.1:0", Relays: relays}); err == nil {
 			t.Errorf("%s: taken", name)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/net/ipv4"
 
+	"github.com/iroh-ipfs/bridge/iroh/internal/gro"
 	"github.com/iroh-ipfs/bridge/iroh/internal/paths"
 )
 
@@ -41,7 +42,7 @@ func openSocket(address string) (*socket, error) {
 		return nil, fmt.Errorf("iroh: %w: is another program there? port 0 takes a free one", err)
 	}
 	s := &socket{local: addrPort(udp.LocalAddr()), v4: network != "udp6", v6: network != "udp4"}
-	s.udp, s.offload = packetConn(udp)
+	s.udp, s.offload = gro.Wrap(udp)
 	reader, ok := s.udp.(paths.BatchReader)
 	if !ok {
 		reader = ipv4.NewPacketConn(udp) // it reads IPv6 sockets just as well

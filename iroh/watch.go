@@ -43,18 +43,18 @@ func (e *Endpoint) watch() {
 	tick := time.NewTicker(addrCheck)
 	defer tick.Stop()
 	for {
-		var mapped, home <-chan struct{}
+		var mapped, relays <-chan struct{}
 		if e.cfg.PortMapper != nil {
 			mapped = e.cfg.PortMapper.Changed()
 		}
 		if e.relays != nil {
-			home = e.relays.changedHome()
+			relays = e.relays.Changed()
 		}
 		e.Addr()
 		select {
 		case <-tick.C:
 		case <-mapped:
-		case <-home:
+		case <-relays:
 		case <-e.done:
 			return
 		}

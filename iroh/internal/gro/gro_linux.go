@@ -1,4 +1,4 @@
-package iroh
+package gro
 
 import (
 	"encoding/binary"
@@ -20,8 +20,8 @@ const (
 	groControl = 128
 )
 
-// packetConn lets the kernel coalesce received datagrams (UDP_GRO) if it can.
-func packetConn(udp *net.UDPConn) (conn paths.UDP, offload bool) {
+// Wrap lets the kernel coalesce received datagrams (UDP_GRO) if it can.
+func Wrap(udp *net.UDPConn) (conn paths.UDP, offload bool) {
 	raw, err := udp.SyscallConn()
 	if err != nil {
 		return udp, false

@@ -1,4 +1,4 @@
-package iroh
+package gro
 
 import (
 	"bytes"
@@ -200,15 +200,16 @@ func TestTooLargePacketsAreCut(t *testing.T) {
 // The kernel of the machine coalesces what was sent as one batch, and the socket gives back the packets.
 func TestOffloadOnARealSocket(t *testing.T) {
 	for _, ip := range []string{"127.0.0.1", "::1"} {
-		s, err := openSocket(net.JoinHostPort(ip, "0"))
+		socket, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.ParseIP(ip)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer s.conn.Close()
-		if !s.offload {
+		defer socket.Close()
+		wrapped, offload := Wrap(socket)
+		if !offload {
 			t.Skip("this kernel has no UDP_GRO")
 		}
-		from, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(s.local))
+		from, err := net.DialUDP("udp", nil, socket.LocalAddr().(*net.UDPAddr))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +224,7 @@ func TestOffloadOnARealSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := append(packets(data, 1200), []byte("end"))
-		conn := s.udp.(*groConn)
+		conn := wrapped.(*groConn)
 		conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 		var got [][]byte
 		calls := 0
