@@ -62,7 +62,7 @@ func (b *Bridge) Expose(ctx context.Context, req ExposeRequest, p Progress) (Con
 	a := arrival.New(p)
 	both, bothCtx := errgroup.WithContext(ctx)
 	both.Go(func() error {
-		_, err := n.downloader.Fetch(bothCtx, t.Addr, t.Hash, t.Format, a)
+		_, err := n.downloader.Fetch(bothCtx, []ticket.EndpointAddr{t.Addr}, t.Hash, t.Format, a)
 		err = fetchError(err)
 		a.End(err)
 		return err

@@ -60,7 +60,7 @@ func BenchmarkThroughRelay(b *testing.B) {
 		n := start(b, server)
 		began := time.Now()
 		d := blobs.NewDownloader(blobs.DownloaderConfig{Store: n.store, Endpoint: n})
-		if _, err := d.Fetch(context.Background(), want.Addr, want.Hash, want.Format, nil); err != nil {
+		if _, err := d.Fetch(context.Background(), []ticket.EndpointAddr{want.Addr}, want.Hash, want.Format, nil); err != nil {
 			b.Fatal(err)
 		}
 		return time.Since(began)

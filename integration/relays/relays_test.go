@@ -109,7 +109,7 @@ func (n *node) fetch(t testing.TB, text string) []byte {
 		t.Fatal(err)
 	}
 	d := blobs.NewDownloader(blobs.DownloaderConfig{Store: n.store, Endpoint: n})
-	if _, err := d.Fetch(peertest.Context(t), want.Addr, want.Hash, want.Format, nil); err != nil {
+	if _, err := d.Fetch(peertest.Context(t), []ticket.EndpointAddr{want.Addr}, want.Hash, want.Format, nil); err != nil {
 		t.Fatal(err)
 	}
 	return n.read(t, want.Hash)

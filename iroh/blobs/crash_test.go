@@ -39,7 +39,7 @@ func TestCrashChild(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := NewDownloader(DownloaderConfig{Store: s, Endpoint: endpoint(t)})
-	_, err = d.Fetch(deadline(t), from.Addr, from.Hash, from.Format, &cancelAt{at: after, cancel: func() {
+	_, err = d.Fetch(deadline(t), []ticket.EndpointAddr{from.Addr}, from.Hash, from.Format, &cancelAt{at: after, cancel: func() {
 		self, err := os.FindProcess(os.Getpid())
 		if err == nil {
 			_ = self.Kill()
@@ -77,7 +77,7 @@ func TestResumeAfterCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := NewDownloader(DownloaderConfig{Store: s, Endpoint: endpoint(t)})
-		stats, err := d.Fetch(deadline(t), addr, hash, ticket.Raw, nil)
+		stats, err := d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

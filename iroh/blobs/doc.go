@@ -31,8 +31,6 @@
 // blobs to a provider that allows it: the request goes out with the data behind it, in the form of an answer, and the provider
 // says nothing but, when it gives up, a stop with a code; so a push ends by observing what it brought. The serving sides of all of
 // them are in package provider.
-//
-// Not here: several providers for one blob.
 package blobs
 
 import "github.com/iroh-ipfs/bridge/iroh/blobs/internal/wire"

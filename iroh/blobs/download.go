@@ -10,6 +10,7 @@ import (
 
 	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
@@ -31,10 +32,26 @@ type Progress interface {
 // Stats is what a download took.
 type Stats struct {
 	Blobs    int           // blobs completed, the root and the metadata of a collection included
-	Bytes    uint64        // bytes of blobs received and verified
+	Bytes    uint64        // bytes of blobs received and verified, each once
 	Received uint64        // bytes read from streams
 	Requests int           // streams opened
 	Took     time.Duration // from beginning to end
+
+	Providers []ProviderStats // in the order in which they were given; those that were not tried are all zero but for the id
+
+	dialed int
+}
+
+// ProviderStats is what one provider gave to a download.
+type ProviderStats struct {
+	ID          key.EndpointID
+	Bytes       uint64 // bytes of blobs received and verified, and not had from another before
+	Duplicate   uint64 // bytes of blobs received and verified that another had given meanwhile
+	Received    uint64 // bytes read from streams
+	Requests    int    // streams opened: messages that were sent
+	Connections int    // connections made
+	Failures    int    // requests and dials that failed
+	Err         error  // why it was given up, or the last failure; nil when there was none
 }
 
 // DownloaderConfig is what a downloader needs. Store is required, Endpoint for [Downloader.Fetch].
@@ -73,23 +90,61 @@ func NewDownloader(cfg DownloaderConfig) *Downloader {
 	return &Downloader{cfg}
 }
 
-// Fetch brings a blob, or with [ticket.HashSeq] a hash sequence and all its children, from the endpoint at addr into the store.
+// Fetch brings a blob, or with [ticket.HashSeq] a hash sequence and all its children, from the providers into the store: one or many
+// of them, the preferred first; of an address the id may be enough. When one fails the next goes on.
 // What is there already is not asked for; what arrives is verified, then stored, so that a fetch that was interrupted in any way
 // goes on where it was. A lost connection is dialed again, and what a provider cannot give under load is
 // asked for again, as long as something new arrives. progress may be nil.
 //
 // Errors: [ErrNotFound], [ErrTruncated], [ErrStalled], [ErrRefused], [ErrTooLarge], [ErrHashSeq], [ErrSize], [bao.ErrHashMismatch] (a
-// *[bao.MismatchError] with the offset), those of the store and of dialing, and those of ctx. Blobs that were completed
+// *[bao.MismatchError] with the offset), those of the store and of dialing, and those of ctx; of several providers those of all of
+// them, joined; [ErrNoProvider] when there is none. Blobs that were completed
 // before the error stay, as do the verified groups of one that was not. Groups from a provider of which another
 // group does not verify stay only if it can prove the size, or if some were there before.
 // Complete blobs are durable after the store's next Sync.
-func (d *Downloader) Fetch(ctx context.Context, addr ticket.EndpointAddr, hash bao.Hash, format ticket.Format, progress Progress) (Stats, error) {
+func (d *Downloader) Fetch(ctx context.Context, from []ticket.EndpointAddr, hash bao.Hash, format ticket.Format, progress Progress) (Stats, error) {
+	var all Stats
+	for _, addr := range from {
+		all.Providers = append(all.Providers, ProviderStats{ID: addr.ID})
+	}
+	start := time.Now()
+	err := error(ErrNoProvider)
+	var failures []error
+	for i, addr := range from {
+		stats, failed := d.fetchOne(ctx, addr, hash, format, progress)
+		all.add(i, stats, failed)
+		if err = failed; err == nil || ctx.Err() != nil {
+			break
+		}
+		failures = append(failures, failed)
+		err = errors.Join(failures...)
+	}
+	all.Took = time.Since(start)
+	return all, err
+}
+
+// add counts what the provider with that number gave.
+func (s *Stats) add(number int, of Stats, err error) {
+	s.Blobs += of.Blobs
+	s.Bytes += of.Bytes
+	s.Received += of.Received
+	s.Requests += of.Requests
+	p := &s.Providers[number]
+	p.Bytes, p.Received, p.Requests, p.Connections = of.Bytes, of.Received, of.Requests, of.dialed
+	if p.Err = err; err != nil {
+		p.Failures++
+	}
+}
+
+// fetchOne is Fetch with one provider.
+func (d *Downloader) fetchOne(ctx context.Context, addr ticket.EndpointAddr, hash bao.Hash, format ticket.Format, progress Progress) (Stats, error) {
 	f := d.newFetch(hash, progress)
 	f.dial = func(ctx context.Context) (Opener, func(), error) {
 		conn, err := d.cfg.Endpoint.Dial(ctx, addr, ALPN)
 		if err != nil {
 			return nil, nil, err
 		}
+		f.stats.dialed++
 		return conn, func() { _ = conn.CloseWithError(CodeDropped, "") }, nil
 	}
 	return f.run(ctx, format)

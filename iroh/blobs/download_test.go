@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -47,21 +48,25 @@ func TestFetchBlobs(t *testing.T) {
 		data := pattern(size)
 		hash := put(t, from, data)
 		var progress counting
-		stats, err := d.Fetch(deadline(t), addr, hash, ticket.Raw, &progress)
+		stats, err := d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, &progress)
 		if err != nil {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
 		wantBlob(t, to, data)
-		want := Stats{Blobs: 1, Bytes: uint64(size), Requests: 1, Received: stats.Received, Took: stats.Took}
+		want := Stats{Blobs: 1, Bytes: uint64(size), Requests: 1, Received: stats.Received, Took: stats.Took, dialed: stats.dialed}
 		if size == 0 {
 			want.Blobs, want.Requests = 0, 0 // always there
 		} else if len(progress.blobs) != 1 || progress.blobs[hash] != uint64(size) {
 			t.Errorf("%d bytes: progress is %v", size, progress.blobs)
 		}
-		if stats != want || progress.bytes != uint64(size) {
+		if p := stats.Providers[0]; len(stats.Providers) != 1 || p.ID != addr.ID || p.Bytes != want.Bytes || p.Requests != want.Requests || p.Err != nil {
+			t.Errorf("%d bytes: provider %+v, want %+v", size, p, want)
+		}
+		stats.Providers = nil
+		if !reflect.DeepEqual(stats, want) || progress.bytes != uint64(size) {
 			t.Errorf("%d bytes: %+v, want %+v; progress %d", size, stats, want, progress.bytes)
 		}
-		if stats, err = d.Fetch(deadline(t), addr, hash, ticket.Raw, nil); err != nil || stats.Requests != 0 {
+		if stats, err = d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil); err != nil || stats.Requests != 0 {
 			t.Errorf("%d bytes again: %+v, %v", size, stats, err)
 		}
 	}
@@ -88,7 +93,7 @@ func TestFetchCollection(t *testing.T) {
 	}
 	root, contents := collection(t, from, files...)
 	d := NewDownloader(DownloaderConfig{Store: to, Endpoint: endpoint(t)})
-	stats, err := d.Fetch(deadline(t), provide(t, ProviderConfig{Store: from}), root, ticket.HashSeq, nil)
+	stats, err := d.Fetch(deadline(t), []ticket.EndpointAddr{provide(t, ProviderConfig{Store: from})}, root, ticket.HashSeq, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +129,7 @@ func TestFetchPartsOfCollection(t *testing.T) {
 	}
 	root, contents := collection(t, from, files...)
 	d := NewDownloader(DownloaderConfig{Store: to, Endpoint: endpoint(t)})
-	stats, err := d.Fetch(deadline(t), provide(t, ProviderConfig{Store: from}), root, ticket.HashSeq, nil)
+	stats, err := d.Fetch(deadline(t), []ticket.EndpointAddr{provide(t, ProviderConfig{Store: from})}, root, ticket.HashSeq, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +158,7 @@ func TestFetchMissingChild(t *testing.T) {
 		}
 		root := put(t, from, AppendHashSeq(nil, hashes))
 		d := NewDownloader(DownloaderConfig{Store: to, Endpoint: endpoint(t)})
-		_, err := d.Fetch(deadline(t), provide(t, ProviderConfig{Store: from}), root, ticket.HashSeq, nil)
+		_, err := d.Fetch(deadline(t), []ticket.EndpointAddr{provide(t, ProviderConfig{Store: from})}, root, ticket.HashSeq, nil)
 		wantErr(t, err, ErrNotFound)
 		for i := range at {
 			wantBlob(t, to, files[i])
@@ -165,11 +170,11 @@ func TestFetchNotFound(t *testing.T) {
 	d := NewDownloader(DownloaderConfig{Store: openStore(t), Endpoint: endpoint(t)})
 	addr := provide(t, ProviderConfig{Store: openStore(t)})
 	for _, format := range []ticket.Format{ticket.Raw, ticket.HashSeq} {
-		_, err := d.Fetch(deadline(t), addr, bao.Sum([]byte("nowhere")), format, nil)
+		_, err := d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, bao.Sum([]byte("nowhere")), format, nil)
 		wantErr(t, err, ErrNotFound)
 	}
 	wantNothing(t, d.cfg.Store)
-	_, err := d.Fetch(deadline(t), ticket.EndpointAddr{ID: addr.ID}, bao.Sum([]byte("nowhere")), ticket.Raw, nil)
+	_, err := d.Fetch(deadline(t), []ticket.EndpointAddr{ticket.EndpointAddr{ID: addr.ID}}, bao.Sum([]byte("nowhere")), ticket.Raw, nil)
 	if err == nil {
 		t.Error("no address, no error")
 	}
@@ -180,7 +185,7 @@ func TestFetchNotASequence(t *testing.T) {
 	from, to := openStore(t), openStore(t)
 	hash := put(t, from, pattern(1025))
 	d := NewDownloader(DownloaderConfig{Store: to, Endpoint: endpoint(t)})
-	_, err := d.Fetch(deadline(t), provide(t, ProviderConfig{Store: from}), hash, ticket.HashSeq, nil)
+	_, err := d.Fetch(deadline(t), []ticket.EndpointAddr{provide(t, ProviderConfig{Store: from})}, hash, ticket.HashSeq, nil)
 	wantErr(t, err, ErrHashSeq)
 }
 
@@ -193,12 +198,12 @@ func TestFetchCancelled(t *testing.T) {
 	addr := provide(t, ProviderConfig{Store: from})
 	ctx, cancel := context.WithCancel(deadline(t))
 	start := time.Now()
-	first, err := d.Fetch(ctx, addr, hash, ticket.Raw, &cancelAt{at: 8 << 20, cancel: cancel})
+	first, err := d.Fetch(ctx, []ticket.EndpointAddr{addr}, hash, ticket.Raw, &cancelAt{at: 8 << 20, cancel: cancel})
 	wantErr(t, err, context.Canceled)
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("took %v", took)
 	}
-	second, err := d.Fetch(deadline(t), addr, hash, ticket.Raw, nil)
+	second, err := d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +240,7 @@ func TestFetchConcurrently(t *testing.T) {
 	var running sync.WaitGroup
 	for range 6 {
 		running.Go(func() {
-			if _, err := d.Fetch(ctx, addr, root, ticket.HashSeq, nil); err != nil {
+			if _, err := d.Fetch(ctx, []ticket.EndpointAddr{addr}, root, ticket.HashSeq, nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -243,5 +248,23 @@ func TestFetchConcurrently(t *testing.T) {
 	running.Wait()
 	for _, data := range contents {
 		wantBlob(t, to, data)
+	}
+}
+
+func TestFetchFromTheNextProvider(t *testing.T) {
+	from, to := openStore(t), openStore(t)
+	data := randomBytes(20, 300<<10)
+	hash := put(t, from, data)
+	d := NewDownloader(DownloaderConfig{Store: to, Endpoint: endpoint(t)})
+	_, err := d.Fetch(deadline(t), nil, hash, ticket.Raw, nil)
+	wantErr(t, err, ErrNoProvider)
+	providers := []ticket.EndpointAddr{provide(t, ProviderConfig{Store: openStore(t)}), provide(t, ProviderConfig{Store: from})}
+	stats, err := d.Fetch(deadline(t), providers, hash, ticket.Raw, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantBlob(t, to, data)
+	if p := stats.Providers; len(p) != 2 || p[1].Bytes != uint64(len(data)) || p[1].Err != nil || p[1].Connections != 1 || p[0].Bytes != 0 {
+		t.Errorf("providers gave %+v", p)
 	}
 }

@@ -26,6 +26,8 @@ var (
 	ErrSize = errors.New("blobs: size is not proven")
 	// ErrPush: the provider gave up taking a push, for an error of its own or since what came does not verify.
 	ErrPush = errors.New("blobs: provider gives the push up")
+	// ErrNoProvider: there is nobody to ask.
+	ErrNoProvider = errors.New("blobs: no provider")
 	// ErrRefused: the provider does not want to answer (code 1 or 2).
 	ErrRefused = errors.New("blobs: provider refuses")
 

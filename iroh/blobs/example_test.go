@@ -58,7 +58,7 @@ func ExampleDownloader() {
 	}()
 
 	downloader := blobs.NewDownloader(blobs.DownloaderConfig{Store: nodes[1].store, Endpoint: nodes[1].endpoint})
-	stats, err := downloader.Fetch(ctx, nodes[0].endpoint.Addr(), hash, ticket.Raw, nil)
+	stats, err := downloader.Fetch(ctx, []ticket.EndpointAddr{nodes[0].endpoint.Addr()}, hash, ticket.Raw, nil)
 	if err != nil {
 		panic(err)
 	}

@@ -445,7 +445,7 @@ func TestHostileEnds(t *testing.T) {
 			})
 			d := NewDownloader(DownloaderConfig{Store: s, Endpoint: endpoint(t)})
 			start := time.Now()
-			_, err := d.Fetch(deadline(t), e.Addr(), bao.Sum(data), ticket.Raw, nil)
+			_, err := d.Fetch(deadline(t), []ticket.EndpointAddr{e.Addr()}, bao.Sum(data), ticket.Raw, nil)
 			wantErr(t, err, c.want)
 			wantNothing(t, s)
 			if took := time.Since(start); took > 3*time.Second {
@@ -540,7 +540,7 @@ func TestResumeByItself(t *testing.T) {
 		}
 	})
 	d := NewDownloader(DownloaderConfig{Store: s, Endpoint: endpoint(t)})
-	stats, err := d.Fetch(deadline(t), e.Addr(), hash, ticket.Raw, nil)
+	stats, err := d.Fetch(deadline(t), []ticket.EndpointAddr{e.Addr()}, hash, ticket.Raw, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

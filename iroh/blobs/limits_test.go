@@ -122,7 +122,7 @@ func TestLimitBytes(t *testing.T) {
 	for range 3 { // peers
 		fetches.Go(func() {
 			d := NewDownloader(DownloaderConfig{Store: openStore(t), Endpoint: endpoint(t)})
-			if _, err := d.Fetch(deadline(t), addr, hash, ticket.Raw, nil); err != nil {
+			if _, err := d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -206,7 +206,7 @@ func TestLimitMemory(t *testing.T) {
 	for _, conn := range conns {
 		_ = conn.CloseWithError(0, "")
 	}
-	if _, err := d.Fetch(deadline(t), addr, hash, ticket.Raw, nil); err != nil {
+	if _, err := d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil); err != nil {
 		t.Error(err)
 	}
 }

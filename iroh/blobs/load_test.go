@@ -126,7 +126,7 @@ func TestProviderSlow(t *testing.T) {
 		})
 	}
 	d := NewDownloader(DownloaderConfig{Store: openStore(t), Endpoint: endpoint(t)})
-	if _, err := d.Fetch(deadline(t), addr, hash, ticket.Raw, nil); err != nil {
+	if _, err := d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil); err != nil {
 		t.Error(err)
 	}
 	slow.Wait()
@@ -178,7 +178,7 @@ func TestManySmallFiles(t *testing.T) {
 	root := put(t, from, AppendHashSeq(nil, hashes))
 	d := NewDownloader(DownloaderConfig{Store: to, Endpoint: endpoint(t)})
 	addr := provide(t, ProviderConfig{Store: from})
-	stats, err := d.Fetch(deadline(t), addr, root, ticket.HashSeq, nil)
+	stats, err := d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, root, ticket.HashSeq, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestManySmallFiles(t *testing.T) {
 	if stats.Requests != 2 || stats.Blobs != 10_001 {
 		t.Errorf("%+v", stats)
 	}
-	if stats, err = d.Fetch(deadline(t), addr, root, ticket.HashSeq, nil); err != nil || stats.Requests != 0 {
+	if stats, err = d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, root, ticket.HashSeq, nil); err != nil || stats.Requests != 0 {
 		t.Errorf("again: %+v, %v", stats, err)
 	}
 }
@@ -201,7 +201,7 @@ func BenchmarkFetch(b *testing.B) {
 	b.SetBytes(size)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := d.Fetch(context.Background(), addr, hash, ticket.Raw, nil); err != nil {
+		if _, err := d.Fetch(context.Background(), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()
@@ -228,7 +228,7 @@ func BenchmarkFetchSmall(b *testing.B) {
 		b.StopTimer()
 		d := NewDownloader(DownloaderConfig{Store: openStore(b), Endpoint: client})
 		b.StartTimer()
-		if _, err := d.Fetch(context.Background(), addr, root, ticket.HashSeq, nil); err != nil {
+		if _, err := d.Fetch(context.Background(), []ticket.EndpointAddr{addr}, root, ticket.HashSeq, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
