@@ -168,30 +168,32 @@ func TestLongestClientHello(t *testing.T) {
 }
 
 // TestWrongLevel: data at every level but the right one, at each point of the handshake, for both sides.
-func TestWrongLevel(t *testing.T) {
+func TestWrongLevel(t *testing.T) { eachShape(t, testWrongLevel) }
+
+func testWrongLevel(t *testing.T, s shape) {
 	levels := []tls.QUICEncryptionLevel{tls.QUICEncryptionLevelInitial, tls.QUICEncryptionLevelEarly,
 		tls.QUICEncryptionLevelHandshake, tls.QUICEncryptionLevelApplication, 4, -1}
 	tried := 0
-	for step := range 3 { // ClientHello; ServerHello; the rest of the server's flight; the client's flight
+	for step := range s.flights {
 		for _, level := range levels {
-			client, server := newPair()
-			n := 0
+			client, server := s.pair()
+			n, right := 0, false
 			err := handshake(client, server, func(toServer bool, c chunk) []chunk {
-				if n++; n == step+1 && c.level != level {
+				if n++; n == step+1 {
 					tried++
+					right = c.level == level
 					return []chunk{{level, c.data}}
 				}
 				return []chunk{c}
 			})
-			if err != nil && alertOf(err) != 10 {
+			if right {
+				checkPair(t, client, server)
+			} else if alertOf(err) != 10 || client.done && server.done {
 				t.Errorf("step %d at level %v: %v", step, level, err)
-			}
-			if err == nil != (client.done && server.done) {
-				t.Errorf("step %d at level %v: %v, but %v, %v", step, level, err, client.done, server.done)
 			}
 		}
 	}
-	if tried != 3*(len(levels)-1) {
+	if tried != s.flights*len(levels) {
 		t.Errorf("tried %d", tried)
 	}
 }

@@ -3,50 +3,80 @@ package rpktls
 import (
 	"bytes"
 	"crypto/tls"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// fixedPair is newPair without randomness, so that every handshake has the same bytes and a fuzzer that starts from them
-// gets all the way through.
-func fixedPair() (client, server *side) {
-	client, server = newPair()
+// fixed takes the randomness away from a pair, so that every handshake has the same bytes and a fuzzer that starts from
+// them gets all the way through.
+func fixed(client, server *side) (*side, *side) {
 	client.conn.config.Rand = strings.NewReader(strings.Repeat("c", 64))
 	server.conn.config.Rand = strings.NewReader(strings.Repeat("s", 64))
 	return client, server
 }
 
-// fuzzFlights feeds one side a flight at each level, cut in two at some byte. It may complete only with the flights of
-// the handshake that its peer really made.
-func fuzzFlights(f *testing.F, victimIsClient bool) {
-	client, server := fixedPair()
-	var initial, rest []byte
+// hearing is what one side hears in a handshake: one or two Initial flights, and one Handshake flight.
+type hearing struct {
+	first, again, rest []byte
+}
+
+// heard is what the victim hears in a good handshake of a pair.
+func heard(f *testing.F, client, server *side, victimIsClient bool) (h hearing) {
+	var initial [][]byte
 	if err := handshake(client, server, func(toServer bool, c chunk) []chunk {
-		if toServer != victimIsClient {
-			if c.level == tls.QUICEncryptionLevelInitial {
-				initial = bytes.Clone(c.data)
-			} else {
-				rest = bytes.Clone(c.data)
-			}
+		switch {
+		case toServer == victimIsClient:
+		case c.level == tls.QUICEncryptionLevelInitial:
+			initial = append(initial, bytes.Clone(c.data))
+		default:
+			h.rest = bytes.Clone(c.data)
 		}
 		return []chunk{c}
 	}); err != nil {
 		f.Fatal(err)
 	}
-	f.Add(initial, rest, newTicket(40), uint16(0))
-	for i := range initial {
-		changed := bytes.Clone(initial)
-		changed[i] ^= 0x21
-		f.Add(changed, rest, []byte{}, uint16(i))
+	h.first = initial[0]
+	h.again = bytes.Join(initial[1:], nil)
+	if victim := map[bool]*side{true: client, false: server}[victimIsClient]; !victim.done || len(initial) > 2 {
+		f.Fatalf("done %v after %d Initial flights", victim.done, len(initial))
 	}
-	for i := range rest {
-		changed := bytes.Clone(rest)
-		changed[i] ^= 0x21
-		f.Add(initial, changed, []byte{}, uint16(i))
-		f.Add(initial, rest[:i], rest[i:], uint16(i))
+	return h
+}
+
+// seed adds a hearing, whole and with each byte changed, and cut at each byte.
+func (h hearing) seed(f *testing.F) {
+	f.Add(h.first, h.again, h.rest, newTicket(40), uint16(0))
+	for n, flight := range [][]byte{h.first, h.again, h.rest} {
+		for i := range flight {
+			all := []([]byte){h.first, h.again, h.rest}
+			all[n] = bytes.Clone(flight)
+			all[n][i] ^= 0x21
+			f.Add(all[0], all[1], all[2], []byte{}, uint16(i))
+		}
 	}
-	f.Fuzz(func(t *testing.T, first, second, third []byte, cut uint16) {
-		client, server := fixedPair()
+	for i := range h.rest {
+		f.Add(h.first, h.again, h.rest[:i], h.rest[i:], uint16(i))
+	}
+}
+
+// fuzzFlights feeds one side its flights, each cut in two at some byte. It may complete only with those of a handshake that
+// its peer really made, without a retry or with the one that concerns it.
+func fuzzFlights(f *testing.F, victimIsClient bool) {
+	retry := p256Pair
+	if victimIsClient {
+		retry = cookiePair
+	}
+	var good []hearing
+	for _, pair := range []func() (client, server *side){newPair, retry} {
+		client, server := fixed(pair())
+		good = append(good, heard(f, client, server, victimIsClient))
+	}
+	for _, h := range good {
+		h.seed(f)
+	}
+	f.Fuzz(func(t *testing.T, first, again, rest, after []byte, cut uint16) {
+		client, server := fixed(newPair())
 		victim := server
 		if victimIsClient {
 			victim = client
@@ -64,12 +94,19 @@ func fuzzFlights(f *testing.F, victimIsClient bool) {
 			}
 		}
 		feed(tls.QUICEncryptionLevelInitial, first)
-		feed(tls.QUICEncryptionLevelHandshake, second)
-		good := bytes.Equal(first, initial) && bytes.Equal(second, rest)
-		if victim.done != good {
-			t.Errorf("complete %v, though the flights are the peer's own: %v", victim.done, good)
+		feed(tls.QUICEncryptionLevelInitial, again)
+		feed(tls.QUICEncryptionLevelHandshake, rest)
+		asSent := slices.ContainsFunc(good, func(h hearing) bool {
+			return bytes.Equal(first, h.first) && bytes.Equal(again, h.again) && bytes.Equal(rest, h.rest)
+		})
+		// The same bytes cut at other places are as good, or too early, as the cuts happen to be.
+		sameBytes := slices.ContainsFunc(good, func(h hearing) bool {
+			return bytes.Equal(slices.Concat(first, again), slices.Concat(h.first, h.again)) && bytes.Equal(rest, h.rest)
+		})
+		if victim.done && !sameBytes || !victim.done && asSent {
+			t.Errorf("complete %v, though the flights are the peer's own: %v", victim.done, asSent)
 		}
-		feed(tls.QUICEncryptionLevelApplication, third)
+		feed(tls.QUICEncryptionLevelApplication, after)
 		if err != nil && (alertOf(err) < 10 || alertOf(err) == 80) {
 			t.Errorf("error %v", err)
 		}

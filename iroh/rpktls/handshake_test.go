@@ -210,11 +210,15 @@ func TestConcurrentConnectionState(t *testing.T) {
 }
 
 // TestSplitAndJoined: the same handshake comes out when every flight is cut in two at each offset, or byte by byte.
-func TestSplitAndJoined(t *testing.T) {
+func TestSplitAndJoined(t *testing.T) { eachShape(t, testSplitAndJoined) }
+
+func testSplitAndJoined(t *testing.T, s shape) {
 	longest := 0
 	for cut := 0; cut <= longest+1; cut++ {
-		client, server := newPair()
+		client, server := s.pair()
+		flights := 0
 		err := handshake(client, server, func(toServer bool, c chunk) []chunk {
+			flights++
 			longest = max(longest, len(c.data))
 			if cut == 0 { // byte by byte
 				var list []chunk
@@ -232,6 +236,9 @@ func TestSplitAndJoined(t *testing.T) {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
 		checkPair(t, client, server)
+		if flights != s.flights {
+			t.Fatalf("cut at %d: %d flights", cut, flights)
+		}
 	}
 	if longest < 230 {
 		t.Errorf("longest flight had %d bytes", longest)

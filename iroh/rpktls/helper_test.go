@@ -38,30 +38,45 @@ type chunk struct {
 
 // side drives one Conn the way a QUIC implementation does and notes what it said.
 type side struct {
-	conn   *Conn
-	kinds  []tls.QUICEventKind
-	read   map[tls.QUICEncryptionLevel][]byte
-	write  map[tls.QUICEncryptionLevel][]byte
-	suite  uint16
-	params []byte
-	done   bool
-	out    []chunk // written and not taken yet
-	err    error   // from an error event
+	conn    *Conn
+	kinds   []tls.QUICEventKind
+	read    map[tls.QUICEncryptionLevel][]byte
+	write   map[tls.QUICEncryptionLevel][]byte
+	suite   uint16
+	params  []byte
+	done    bool
+	out     []chunk  // written and not taken yet
+	err     error    // from an error event
+	standIn *standIn // of which the zero value does nothing
 }
 
 func newSide(c *Conn) *side {
-	return &side{conn: c, read: map[tls.QUICEncryptionLevel][]byte{}, write: map[tls.QUICEncryptionLevel][]byte{}}
+	return &side{conn: c, read: map[tls.QUICEncryptionLevel][]byte{}, write: map[tls.QUICEncryptionLevel][]byte{}, standIn: &standIn{}}
 }
 
 func (s *side) start() error {
 	if err := s.conn.Start(context.Background()); err != nil {
 		return err
 	}
-	return s.drain()
+	err := s.drain()
+	if err == nil && s.standIn.hello != nil {
+		s.out[0].data, err = s.standIn.hello(s.conn)
+	}
+	return err
 }
 
 func (s *side) handle(level tls.QUICEncryptionLevel, data []byte) error {
-	if err := s.conn.HandleData(level, data); err != nil {
+	out, rest, err := s.standIn.take(s.conn, level, data)
+	if err != nil {
+		return err
+	}
+	if len(out) > 0 {
+		s.out = append(s.out, chunk{level, out})
+	}
+	if len(rest) > 0 || len(data) == 0 {
+		err = s.conn.HandleData(level, rest)
+	}
+	if err != nil {
 		return err
 	}
 	return s.drain()
