@@ -127,7 +127,7 @@ func TestHostileDAGs(t *testing.T) {
 			l := pbLink("", m.raw("x"), 1)
 			return only(m.node(links(l, l), isFile, blocksize(1<<63), blocksize(1<<63)))
 		}},
-		"more bytes than allowed": {ErrLimit, func(m blockMap) culprit { return only(inFile(m, m.raw("x"), 1<<40+1).root) }},
+		"more bytes than allowed": {ErrLimit, func(m blockMap) culprit { return only(inFile(m, m.raw("x"), 1<<44+1).root) }},
 
 		// Things at places where they cannot be.
 		"directory in a file": {ErrMalformed, func(m blockMap) culprit { return inFile(m, m.node(nil, isDirectory), 0) }},
@@ -333,7 +333,7 @@ func TestBombs(t *testing.T) {
 				ls = append(ls, pbLink(fmt.Sprintf("%02d", i), inner, 1))
 			}
 			return m.node(ls, isDirectory)
-		}, Limits{Blocks: 100_000}},
+		}, bombLimits},
 		"inlined folders": {func(m blockMap) cid.Cid {
 			var ls [][]byte
 			c := inline(cid.DagProtobuf, pbBytes(1, isDirectory))
@@ -346,8 +346,8 @@ func TestBombs(t *testing.T) {
 				ls = append(ls, pbLink(fmt.Sprintf("%04d", i), inner, 0))
 			}
 			return m.node(ls, isDirectory)
-		}, Limits{Blocks: 100_000}},
-		"2^40 bytes": {func(m blockMap) cid.Cid {
+		}, bombLimits},
+		"2^41 bytes": {func(m blockMap) cid.Cid {
 			size := uint64(1 << 20)
 			c := m.raw(strings.Repeat("z", int(size)))
 			for range 3 {
@@ -358,7 +358,21 @@ func TestBombs(t *testing.T) {
 				c, size = m.node(ls, isFile, sizes), size*128
 			}
 			return c
+		}, Limits{}},
+		"2^41 bytes, some allowed": {func(m blockMap) cid.Cid {
+			return m.node(links(pbLink("", m.raw("x"), 1)), isFile, blocksize(1<<41))
 		}, Limits{Bytes: 1 << 40}},
+		"10^9 leaves of one byte": {func(m blockMap) cid.Cid {
+			c, size := m.raw("x"), uint64(1)
+			for range 3 {
+				ls, sizes := [][]byte{}, []byte{}
+				for range 1000 {
+					ls, sizes = append(ls, pbLink("", c, 1)), append(sizes, blocksize(size)...)
+				}
+				c, size = m.node(ls, isFile, sizes), size*1000
+			}
+			return c
+		}, bombLimits},
 		"many files": {func(m blockMap) cid.Cid {
 			c := m.raw(strings.Repeat("z", 1<<20))
 			var ls [][]byte
@@ -377,7 +391,7 @@ func TestBombs(t *testing.T) {
 				c = m.node(ls, isDirectory)
 			}
 			return c
-		}, Limits{Blocks: 100_000}},
+		}, bombLimits},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := blockMap{}
@@ -433,6 +447,60 @@ func TestLimitsAreExact(t *testing.T) {
 		if err := Walk(t.Context(), e.CID, m, &silent{}, l); !errors.Is(err, ErrLimit) {
 			t.Errorf("%+v: %v", l, err)
 		}
+	}
+}
+
+// TestRepeats: how often blocks may come again depends on how many there are.
+func TestRepeats(t *testing.T) {
+	// flat makes a file of n leaves, of which some are different.
+	flat := func(m blockMap, n, different, size int) cid.Cid {
+		ls, sizes := [][]byte{}, []byte{}
+		for i := range n {
+			ls = append(ls, pbLink("", m.raw(string(content(fmt.Sprint(i%different), size))), size))
+			sizes = append(sizes, blocksize(uint64(size))...)
+		}
+		return m.node(ls, isFile, sizes)
+	}
+	for name, c := range map[string]struct {
+		n, different, size int
+		l                  Limits
+		ok                 bool
+	}{
+		"as many as may be":      {1001, 1, 100, Limits{Repeats: 1000}, true},
+		"one more":               {1002, 1, 100, Limits{Repeats: 1000}, false},
+		"64 times":               {20 + 64*21, 20, 100, Limits{Repeats: 1}, true}, // the root is one of 21
+		"64 times and one":       {21 + 64*21, 20, 100, Limits{Repeats: 1}, false},
+		"all different":          {5000, 5000, 100, Limits{Repeats: 1, RepeatBytes: 1}, true},
+		"as many bytes":          {101, 1, 1 << 20, Limits{RepeatBytes: 100 << 20}, true},
+		"a byte less":            {101, 1, 1 << 20, Limits{RepeatBytes: 100<<20 - 1}, false},
+		"64 times as many bytes": {65, 1, 1 << 20, Limits{RepeatBytes: 1}, true},
+		"a block more":           {66, 1, 1 << 20, Limits{RepeatBytes: 1}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := blockMap{}
+			err := Walk(t.Context(), flat(m, c.n, c.different, c.size), m, &silent{}, c.l)
+			if c.ok && err != nil || !c.ok && !errors.Is(err, ErrLimit) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// TestSparseFile: what people really have, an image of which almost all is zeros.
+func TestSparseFile(t *testing.T) {
+	m := blockMap{}
+	zeros := m.raw(string(make([]byte, 1<<20)))
+	c, size := zeros, uint64(1<<20)
+	for _, width := range []int{64, 64} { // 4 GiB
+		ls, sizes := [][]byte{}, []byte{}
+		for range width {
+			ls, sizes = append(ls, pbLink("", c, 1)), append(sizes, blocksize(size)...)
+		}
+		c, size = m.node(ls, isFile, sizes), size*uint64(width)
+	}
+	v := &silent{}
+	if err := Walk(t.Context(), c, m, v, Limits{}); err != nil || v.bytes != 4<<30 {
+		t.Errorf("%d bytes, %v", v.bytes, err)
 	}
 }
 

@@ -6,12 +6,20 @@ const (
 	// cost a fetch and a frame for every 40 bytes of it. Balanced files of 2^64 bytes have depth 10.
 	defaultDepth = 128
 
-	// defaultBlocks bounds the visits: a block that links the same child a thousand times, seven levels deep, is
-	// 10^21 visits out of 300 KB of blocks.
-	defaultBlocks = 1_000_000
+	// defaultBlocks and defaultBytes bound the visits and the file bytes of one walk, against somebody who has much to
+	// send and sends it for ever.
+	defaultBlocks = 1 << 26
+	defaultBytes  = 1 << 44
 
-	// defaultBytes bounds the file bytes of one walk, for the same bomb with few, large leaves.
-	defaultBytes = 1 << 40
+	// defaultRepeats and defaultRepeatBytes bound the blocks that come again, and their bytes: a block that links the
+	// same child a thousand times, seven levels deep, is 10^21 visits out of 300 KB of blocks. More is let through
+	// only to a DAG with so many different blocks that it is at most maxRepeat times as much as these.
+	defaultRepeats     = 1_000_000
+	defaultRepeatBytes = 4 << 30
+	maxRepeat          = 64
+
+	// maxSeen bounds the blocks that a walk remembers, in about 20 MB.
+	maxSeen = defaultBlocks / maxRepeat
 
 	// maxEntries bounds one directory that is built; its entries are held in memory, at about 150 bytes each.
 	maxEntries = 1_000_000
@@ -58,8 +66,13 @@ const (
 // Limits bounds what one walk may cost. A zero field stands for its default.
 type Limits struct {
 	Depth  int    // links from the root to a block; default 128
-	Blocks uint64 // blocks visited, each as often as it is linked; default 1,000,000
-	Bytes  uint64 // file bytes delivered, declared sizes included; default 1 TiB
+	Blocks uint64 // blocks visited, each as often as it is linked; default 2^26
+	Bytes  uint64 // file bytes delivered, declared sizes included; default 16 TiB
+
+	// Repeats and RepeatBytes bound the blocks among these that were visited before, and their bytes, in a DAG that has
+	// few different ones; in one that has many they may be 64 times as much. Defaults 1,000,000 and 4 GiB.
+	Repeats     uint64
+	RepeatBytes uint64
 }
 
 func (l Limits) withDefaults() Limits {
@@ -71,6 +84,12 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Bytes == 0 {
 		l.Bytes = defaultBytes
+	}
+	if l.Repeats == 0 {
+		l.Repeats = defaultRepeats
+	}
+	if l.RepeatBytes == 0 {
+		l.RepeatBytes = defaultRepeatBytes
 	}
 	return l
 }

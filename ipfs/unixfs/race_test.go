@@ -3,4 +3,4 @@
 package unixfs
 
 // bombLimits keeps the walks of TestBombs short where every access to memory is watched.
-var bombLimits = Limits{Blocks: 100_000}
+var bombLimits = Limits{Repeats: 100_000}

@@ -40,6 +40,9 @@ func (w *walker) read(ctx context.Context, it *item) error {
 	if err != nil {
 		return err
 	}
+	if err := w.repeats.count(c, len(block), w.limits); err != nil {
+		return err
+	}
 	it.block, it.stored = block, !inlined
 	if c.Type() == cid.DagProtobuf {
 		if it.node, err = codec.Decode(block); err != nil {

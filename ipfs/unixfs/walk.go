@@ -91,10 +91,11 @@ type walker struct {
 	batch  int
 	newest int // batch of which a block has arrived
 
-	visits uint64 // blocks read
-	bytes  uint64 // of files begun
-	held   int    // bytes of nodes and blocks in the list
-	kept   int    // bytes of blocks in want
+	visits  uint64 // blocks read
+	repeats repeats
+	bytes   uint64 // of files begun
+	held    int    // bytes of nodes and blocks in the list
+	kept    int    // bytes of blocks in want
 
 	// Of the file being delivered.
 	offset uint64
