@@ -32,7 +32,7 @@ test: generate ## everything: the generator, all packages, the real peers
 	$(GO) -C third_party/quicgen test -count=1 ./...
 	@BRIDGE_LEFT_OUT=$$(mktemp); export BRIDGE_LEFT_OUT; $(KUBO) $(TEST) $(ALL); status=$$?; \
 	if [ -s "$$BRIDGE_LEFT_OUT" ]; then \
-	  echo; echo "LEFT OUT, because cargo is not installed:"; sort -u "$$BRIDGE_LEFT_OUT" | sed 's/^/  /'; \
+	  echo; echo "LEFT OUT:"; sort -u "$$BRIDGE_LEFT_OUT" | sed 's/^/  /'; \
 	fi; rm -f "$$BRIDGE_LEFT_OUT"; exit $$status
 
 unit: generate ## all packages but the integration tests

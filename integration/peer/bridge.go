@@ -15,8 +15,9 @@ import (
 
 // Bridge is the bridge's own program, run as a stranger would run it.
 type Bridge struct {
-	Bin string
-	Env []string // added to the environment of every run
+	Bin   string
+	Env   []string // added to the environment of every run
+	Netns string   // network namespace of every run; empty: the caller's
 }
 
 // BuildBridge builds the program into a folder. BRIDGE_BIN, when set, names a program to use instead.
@@ -48,10 +49,8 @@ type Result struct {
 // Run runs one command to its end; a status other than 0 is not an error here. Where it cannot be started, or ctx ends,
 // Status is -1 and Stderr says why.
 func (b Bridge) Run(ctx context.Context, data string, args ...string) Result {
-	cmd := exec.CommandContext(ctx, b.Bin, args...)
-	cmd.Env = append(append(os.Environ(), "BRIDGE_DATA="+data, "BRIDGE_LOCAL=1"), b.Env...)
-	cmd.WaitDelay = StopGrace
-	dieWithParent(cmd)
+	env := append([]string{"BRIDGE_DATA=" + data, "BRIDGE_LOCAL=1"}, b.Env...)
+	cmd := Command{Path: b.Bin, Args: args, Env: env, Netns: b.Netns}.prepare(ctx)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -146,7 +145,7 @@ func (b Bridge) DefaultDaemon(ctx context.Context, data string) (*Daemon, error)
 func (b Bridge) daemon(ctx context.Context, data string, flags []string) (*Daemon, error) {
 	args := append([]string{"daemon", "--json", "--data", data}, flags...)
 	process, err := Start(ctx, Command{
-		Path: b.Bin, Args: args, Env: b.Env, Stop: syscall.SIGTERM,
+		Path: b.Bin, Args: args, Env: b.Env, Netns: b.Netns, Stop: syscall.SIGTERM,
 		Ready: func(line string) bool { return strings.Contains(line, `"ready"`) },
 	})
 	if err != nil {

@@ -14,10 +14,10 @@
 // carries its version (for the Rust crate a hash of its sources), so a change of version builds anew, and a file lock
 // makes processes that want the same peer wait for one build.
 //
-// All peers listen on 127.0.0.1 (sendme on ::1 as well), have no bootstrap peers, no relay and no discovery but what
+// All peers listen on 127.0.0.1 (sendme on ::1 as well) unless they are given another [Place], have no bootstrap peers, no relay and no discovery but what
 // they are told, and live in folders that the caller gives them. A peer ends when it is stopped, when the context it was started with ends,
 // and, on Linux, when the process that started it dies.
 //
-// The package does not depend on the rest of the module, so the tests of any package may use it. What it reports is
+// Of the rest of the module the package needs integration/netns alone, so the tests of any package may use it. What it reports is
 // trusted as far as a test trusts its own tools; nothing here is part of the bridge.
 package peer

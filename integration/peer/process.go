@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/iroh-ipfs/bridge/integration/netns"
 )
 
 // StopGrace is how long a process has between being asked to end and being killed.
@@ -25,12 +27,25 @@ type Command struct {
 	Args []string
 	Dir  string   // working folder; empty: the caller's
 	Env  []string // added to the caller's environment
+	// Netns is the network namespace to run in; empty: the caller's.
+	Netns string
 	// Ready tells whether a line of stdout means that the process is up; nil: it is up at once.
 	Ready func(line string) bool
 	// Stop is the signal that asks it to end; nil: os.Interrupt.
 	Stop os.Signal
 	// HoldStdin gives the process a pipe as stdin that is closed when it is asked to end.
 	HoldStdin bool
+}
+
+// prepare makes the process that Start and Output start.
+func (c Command) prepare(ctx context.Context) *exec.Cmd {
+	path, args := netns.Command(c.Netns, c.Path, c.Args)
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir = c.Dir
+	cmd.Env = append(os.Environ(), c.Env...)
+	cmd.WaitDelay = StopGrace
+	dieWithParent(cmd)
+	return cmd
 }
 
 // Process is a running program. Its output is kept for error messages.
@@ -50,12 +65,8 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	if p.stop == nil {
 		p.stop = os.Interrupt
 	}
-	p.cmd = exec.CommandContext(ctx, c.Path, c.Args...)
-	p.cmd.Dir = c.Dir
-	p.cmd.Env = append(os.Environ(), c.Env...)
+	p.cmd = c.prepare(ctx)
 	p.cmd.Stderr = &p.log
-	p.cmd.WaitDelay = StopGrace
-	dieWithParent(p.cmd)
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return nil, fmt.Errorf("peer: %w", err)
@@ -182,11 +193,7 @@ func (p *Process) Usage() Usage {
 
 // Output runs a program to its end and returns its stdout; an error carries its stderr.
 func Output(ctx context.Context, c Command) ([]byte, Usage, error) {
-	cmd := exec.CommandContext(ctx, c.Path, c.Args...)
-	cmd.Dir = c.Dir
-	cmd.Env = append(os.Environ(), c.Env...)
-	cmd.WaitDelay = StopGrace
-	dieWithParent(cmd)
+	cmd := c.prepare(ctx)
 	var stderr tail
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

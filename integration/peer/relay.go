@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -23,8 +24,23 @@ type RelayConfig struct {
 	Dir  string // folder for its configuration and certificate
 	TLS  bool   // HTTPS, and QUIC address discovery beside it
 	Port int    // of HTTP, or of HTTPS with TLS; zero takes a free one
+	QUIC int    // UDP port of QUIC address discovery; zero takes a free one
 	More string // lines of TOML that go before the sections, such as an access list
+	Place
 }
+
+// relayTLS is the configuration of a relay with TLS: more lines, addresses of HTTP, HTTPS and QUIC, certificate and key.
+const relayTLS = `enable_metrics = false
+enable_quic_addr_discovery = true
+%s
+http_bind_addr = "%s"
+[tls]
+https_bind_addr = "%s"
+quic_bind_addr = "%s"
+cert_mode = "Manual"
+manual_cert_path = %q
+manual_key_path = %q
+`
 
 // RelayServer is a running iroh-relay.
 type RelayServer struct {
@@ -32,41 +48,37 @@ type RelayServer struct {
 	Port  int            // of URL
 	QUIC  int            // UDP port of QUIC address discovery; 0 without TLS
 	Roots *x509.CertPool // what to trust with TLS; nil without
+	// Cert and CertDER are files with the certificate, in PEM and in DER; empty without TLS.
+	Cert, CertDER string
+	place         Place
 	*Process
 }
 
-// StartRelay starts a relay on 127.0.0.1 and waits until it answers. With the same folder and port, a relay takes the place
+// StartRelay starts a relay and waits until it answers. With the same folder and port, a relay takes the place
 // of one that has ended.
 func (c Cache) StartRelay(ctx context.Context, cfg RelayConfig) (*RelayServer, error) {
 	bin, err := c.Path(ctx, Relay)
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(3)
+	ports, err := cfg.freePorts(3)
 	if err != nil {
 		return nil, fmt.Errorf("peer: relay: %w", err)
 	}
-	if cfg.Port != 0 {
-		ports[0] = cfg.Port
+	for i, port := range []int{cfg.Port, 0, cfg.QUIC} {
+		if port != 0 {
+			ports[i] = port
+		}
 	}
-	r := &RelayServer{URL: fmt.Sprintf("http://127.0.0.1:%d/", ports[0]), Port: ports[0]}
-	text := fmt.Sprintf("enable_metrics = false\n%s\nhttp_bind_addr = \"127.0.0.1:%d\"\n", cfg.More, ports[0])
+	r := &RelayServer{URL: fmt.Sprintf("http://%s/", cfg.port(ports[0])), Port: ports[0], place: cfg.Place}
+	text := fmt.Sprintf("enable_metrics = false\n%s\nhttp_bind_addr = \"%s\"\n", cfg.More, cfg.port(ports[0]))
 	if cfg.TLS {
-		r.URL, r.QUIC = fmt.Sprintf("https://127.0.0.1:%d/", ports[0]), ports[2]
-		if r.Roots, err = relayCertificate(cfg.Dir); err != nil {
+		r.URL, r.QUIC = fmt.Sprintf("https://%s/", cfg.port(ports[0])), ports[2]
+		r.Cert, r.CertDER = filepath.Join(cfg.Dir, "cert.pem"), filepath.Join(cfg.Dir, "cert.der")
+		if r.Roots, err = relayCertificate(cfg.Dir, cfg.IP()); err != nil {
 			return nil, fmt.Errorf("peer: relay: %w", err)
 		}
-		text = fmt.Sprintf(`enable_metrics = false
-enable_quic_addr_discovery = true
-%s
-http_bind_addr = "127.0.0.1:%d"
-[tls]
-https_bind_addr = "127.0.0.1:%d"
-quic_bind_addr = "127.0.0.1:%d"
-cert_mode = "Manual"
-manual_cert_path = %q
-manual_key_path = %q
-`, cfg.More, ports[1], ports[0], ports[2], filepath.Join(cfg.Dir, "cert.pem"), filepath.Join(cfg.Dir, "key.pem"))
+		text = fmt.Sprintf(relayTLS, cfg.More, cfg.port(ports[1]), cfg.port(ports[0]), cfg.port(ports[2]), r.Cert, filepath.Join(cfg.Dir, "key.pem"))
 	}
 	file := filepath.Join(cfg.Dir, "relay.toml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -76,7 +88,7 @@ manual_key_path = %q
 	if !cfg.TLS {
 		args = append(args, "--dev")
 	}
-	if r.Process, err = Start(ctx, Command{Path: bin, Args: args, Env: []string{"RUST_LOG=warn"}}); err != nil {
+	if r.Process, err = Start(ctx, Command{Path: bin, Args: args, Env: []string{"RUST_LOG=warn"}, Netns: cfg.Netns}); err != nil {
 		return nil, err
 	}
 	if err := r.answers(ctx); err != nil {
@@ -88,7 +100,8 @@ manual_key_path = %q
 
 // answers waits until the relay does.
 func (r *RelayServer) answers(ctx context.Context) error {
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: r.Roots}}
+	transport := r.place.transport()
+	transport.TLSClientConfig = &tls.Config{RootCAs: r.Roots}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: time.Second}
 	retry := time.NewTicker(20 * time.Millisecond)
@@ -109,8 +122,8 @@ func (r *RelayServer) answers(ctx context.Context) error {
 	}
 }
 
-// freePorts returns ports of 127.0.0.1 that were free for TCP and UDP a moment ago.
-func freePorts(n int) ([]int, error) {
+// freePorts returns ports of an address that were free for TCP and UDP a moment ago.
+func freePorts(ip netip.Addr, n int) ([]int, error) {
 	var ports []int
 	var held []interface{ Close() error }
 	defer func() {
@@ -119,13 +132,13 @@ func freePorts(n int) ([]int, error) {
 		}
 	}()
 	for tries := 0; len(ports) < n; tries++ {
-		tcp, err := net.Listen("tcp4", "127.0.0.1:0")
+		tcp, err := net.Listen("tcp", netip.AddrPortFrom(ip, 0).String())
 		if err != nil {
 			return nil, err
 		}
 		held = append(held, tcp)
 		port := tcp.Addr().(*net.TCPAddr).Port
-		udp, err := net.ListenPacket("udp4", fmt.Sprintf("127.0.0.1:%d", port))
+		udp, err := net.ListenPacket("udp", tcp.Addr().String())
 		if err == nil {
 			held, ports = append(held, udp), append(ports, port)
 		} else if tries > 10*n {
@@ -136,7 +149,7 @@ func freePorts(n int) ([]int, error) {
 }
 
 // relayCertificate returns roots with the certificate in dir, which it makes where there is none.
-func relayCertificate(dir string) (*x509.CertPool, error) {
+func relayCertificate(dir string, ip netip.Addr) (*x509.CertPool, error) {
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	roots := x509.NewCertPool()
 	if data, err := os.ReadFile(certFile); err == nil && roots.AppendCertsFromPEM(data) {
@@ -148,7 +161,7 @@ func relayCertificate(dir string) (*x509.CertPool, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
+		IPAddresses: []net.IP{ip.AsSlice()}, DNSNames: []string{"localhost"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, KeyUsage: x509.KeyUsageDigitalSignature,
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, &secret.PublicKey, secret)
@@ -161,7 +174,9 @@ func relayCertificate(dir string) (*x509.CertPool, error) {
 	}
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
-	if err := errors.Join(os.WriteFile(keyFile, keyPEM, 0o600), os.WriteFile(certFile, certPEM, 0o644)); err != nil {
+	err = errors.Join(os.WriteFile(keyFile, keyPEM, 0o600), os.WriteFile(certFile, certPEM, 0o644),
+		os.WriteFile(filepath.Join(dir, "cert.der"), cert, 0o644))
+	if err != nil {
 		return nil, err
 	}
 	roots.AppendCertsFromPEM(certPEM)

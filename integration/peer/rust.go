@@ -35,17 +35,22 @@ type RustPeer struct {
 	Bin       string
 	Relay     string   // URL of the one relay that it uses; empty: none
 	RelayOnly bool     // no sockets of its own, everything goes through the relay
+	RelayCA   string   // file with the certificate (DER) by which the relay is trusted; empty: the public authorities
 	Flags     []string // more flags of every command, such as "--pkarr", URL
+	Place
 }
 
 // flags are those that all commands have.
 func (r RustPeer) flags() []string {
-	flags := slices.Clone(r.Flags)
+	flags := append(slices.Clone(r.Flags), "--bind", r.IP().String())
 	if r.Relay != "" {
 		flags = append(flags, "--relay", r.Relay)
 	}
 	if r.RelayOnly {
 		flags = append(flags, "--relay-only")
+	}
+	if r.RelayCA != "" {
+		flags = append(flags, "--relay-ca", r.RelayCA)
 	}
 	return flags
 }
@@ -73,7 +78,7 @@ func (r RustPeer) Echo(ctx context.Context, alpns ...string) (*RustNode, error) 
 
 func (r RustPeer) up(ctx context.Context, args []string) (*RustNode, error) {
 	process, err := Start(ctx, Command{
-		Path: r.Bin, Args: append(r.flags(), args...), HoldStdin: true,
+		Path: r.Bin, Args: append(r.flags(), args...), Netns: r.Netns, HoldStdin: true,
 		Ready: func(line string) bool { return strings.Contains(line, `"event":"ready"`) },
 	})
 	if err != nil {
@@ -102,6 +107,7 @@ type RustFetch struct {
 	Format         string  `json:"format"`
 	Bytes          uint64  `json:"bytes"` // exported
 	Files          int     `json:"files"` // exported
+	Path           string  `json:"path"`  // socket address or relay that the connection was on at its end
 	PayloadRead    uint64  `json:"payloadRead"`
 	OtherRead      uint64  `json:"otherRead"`
 	ConnectSeconds float64 `json:"connectSeconds"`
@@ -159,7 +165,7 @@ func (r RustPeer) Raw(ctx context.Context, target string, requests []string, fla
 
 // run decodes the one JSON object that a command prints.
 func (r RustPeer) run(ctx context.Context, value any, args ...string) error {
-	out, _, err := Output(ctx, Command{Path: r.Bin, Args: append(r.flags(), args...)})
+	out, _, err := Output(ctx, Command{Path: r.Bin, Args: append(r.flags(), args...), Netns: r.Netns})
 	if err != nil {
 		return fmt.Errorf("peer: %w", err)
 	}

@@ -2,17 +2,20 @@
 // gone when the test ends.
 //
 // Where cargo is missing, a test that needs a Rust peer is skipped, and its name goes to the file that the environment
-// variable BRIDGE_LEFT_OUT names, so that `make test` can say loudly what it left out. With CI set it fails instead.
+// variable BRIDGE_LEFT_OUT names, so that `make test` can say loudly what it left out. With CI set it fails instead. The
+// same holds for tests that need network namespaces.
 package peertest
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/iroh-ipfs/bridge/integration/netns"
 	"github.com/iroh-ipfs/bridge/integration/peer"
 )
 
@@ -21,7 +24,7 @@ func Need(t testing.TB, kind peer.Kind) string {
 	t.Helper()
 	bin, err := peer.Cache{}.Path(context.Background(), kind)
 	if errors.Is(err, peer.ErrNoCargo) && os.Getenv("CI") == "" {
-		leftOut(t)
+		leftOut(t, "cargo is not installed")
 		t.Skipf("LEFT OUT: %s: %v", kind, err)
 	}
 	if err != nil {
@@ -30,7 +33,8 @@ func Need(t testing.TB, kind peer.Kind) string {
 	return bin
 }
 
-func leftOut(t testing.TB) {
+// leftOut notes a test that is left out, and what is missing.
+func leftOut(t testing.TB, why string) {
 	name := os.Getenv("BRIDGE_LEFT_OUT")
 	if name == "" {
 		return
@@ -40,9 +44,28 @@ func leftOut(t testing.TB) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := f.WriteString(t.Name() + "\n"); err != nil {
+	if _, err := fmt.Fprintf(f, "%s: %s\n", t.Name(), why); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Lab returns an empty lab of network namespaces. It is gone when the test ends, after the peers that were started on its hosts.
+func Lab(t testing.TB) *netns.Lab {
+	t.Helper()
+	lab, err := netns.New(Context(t))
+	if errors.Is(err, netns.ErrUnsupported) && os.Getenv("CI") == "" {
+		leftOut(t, "no network namespaces here (Linux, root, iproute2 and nftables are needed)")
+		t.Skipf("LEFT OUT: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := lab.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return lab
 }
 
 // Rust returns the Rust peer.
@@ -98,11 +121,11 @@ func Serve(t testing.TB, r peer.RustPeer, paths ...string) *peer.RustNode {
 	return node
 }
 
-// DNS starts an iroh-dns-server in a temporary folder.
-func DNS(t testing.TB) *peer.DNSNode {
+// DNS starts an iroh-dns-server in a temporary folder, on this machine's loopback unless another place is named.
+func DNS(t testing.TB, at ...peer.Place) *peer.DNSNode {
 	t.Helper()
 	Need(t, peer.DNSServer)
-	node, err := peer.Cache{}.StartDNS(Context(t), t.TempDir())
+	node, err := peer.Cache{}.StartDNS(Context(t), t.TempDir(), append(at, peer.Place{})[0])
 	if err != nil {
 		t.Fatal(err)
 	}

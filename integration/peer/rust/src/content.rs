@@ -93,6 +93,7 @@ pub async fn fetch(
     let content = ticket.hash_and_format();
     let stats = store.remote().fetch(connection.clone(), content).await?;
     let fetched = start.elapsed();
+    let path = node::path(&connection);
     connection.close(0u32.into(), b"done");
     let (bytes, files) = if out == "none" {
         (None, None)
@@ -108,6 +109,7 @@ pub async fn fetch(
         "format": format_name(content.format),
         "bytes": bytes,
         "files": files,
+        "path": path,
         "payloadRead": stats.payload_bytes_read,
         "otherRead": stats.other_bytes_read,
         "connectSeconds": connected.as_secs_f64(),

@@ -1,6 +1,6 @@
 //! A real iroh-blobs node for tests: one program that serves, fetches, imports and probes.
 //!
-//! It binds 127.0.0.1 only, uses no relay and no address lookup but those that it is told, and prints one JSON
+//! It binds one address, 127.0.0.1 unless another is given, uses no relay and no address lookup but those that it is told, and prints one JSON
 //! object a line on stdout. Errors are `{"error": text}` on stdout with exit status 1; usage errors are clap's (2).
 //! Whoever starts it owns its life: `serve` and `echo` end when stdin is closed.
 
@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 use serde_json::{json, Value};
 
 #[derive(Parser)]
-#[command(about = "A real iroh-blobs node for tests, on 127.0.0.1 only")]
+#[command(about = "A real iroh-blobs node for tests, on 127.0.0.1 unless told otherwise")]
 struct Args {
     /// Secret key, 64 hex characters (a random one without it)
     #[arg(long, global = true)]
@@ -27,6 +27,12 @@ struct Args {
     /// Only through the relay, without sockets of its own
     #[arg(long, global = true, requires = "relay")]
     relay_only: bool,
+    /// Certificate (DER) that the relay is trusted by, instead of those of the public authorities
+    #[arg(long, global = true)]
+    relay_ca: Option<PathBuf>,
+    /// The address to bind
+    #[arg(long, global = true, default_value = "127.0.0.1")]
+    bind: std::net::IpAddr,
     #[command(flatten)]
     lookup: lookup::Lookup,
     #[command(subcommand)]
@@ -43,7 +49,7 @@ enum Command {
         /// Reference files in place instead of copying them
         #[arg(long)]
         reference: bool,
-        /// UDP port on 127.0.0.1 (0 takes a free one)
+        /// UDP port (0 takes a free one)
         #[arg(long, default_value_t = 0)]
         port: u16,
         paths: Vec<PathBuf>,
@@ -132,6 +138,8 @@ async fn run(args: Args) -> anyhow::Result<Value> {
         secret: args.secret,
         relay: args.relay,
         relay_only: args.relay_only,
+        relay_ca: args.relay_ca,
+        bind: args.bind,
         lookup: args.lookup,
     };
     match args.command {

@@ -1,10 +1,16 @@
-//! Endpoint, store and addresses: everything here is bound to 127.0.0.1, and knows no relay but the one it was given.
+//! Endpoint, store and addresses: everything here is bound to one address, and knows no relay but the one it was given.
 
-use std::{net::SocketAddr, str::FromStr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
 
 use anyhow::Context;
 use iroh::{
-    endpoint::presets, Endpoint, EndpointAddr, EndpointId, RelayMap, RelayMode, RelayUrl, SecretKey,
+    endpoint::{presets, Connection},
+    tls::CaTlsConfig,
+    Endpoint, EndpointAddr, EndpointId, RelayMap, RelayMode, RelayUrl, SecretKey, TransportAddr,
 };
 use iroh_blobs::{
     api::Store,
@@ -23,11 +29,15 @@ pub struct Network {
     pub relay: Option<RelayUrl>,
     /// Without sockets of its own: everything goes through the relay.
     pub relay_only: bool,
+    /// File with the certificate (DER) that the relay is trusted by.
+    pub relay_ca: Option<PathBuf>,
+    /// Address of its socket.
+    pub bind: IpAddr,
     /// Where it publishes its addresses and finds those of others.
     pub lookup: Lookup,
 }
 
-/// Binds an endpoint on 127.0.0.1, and waits for the relay if there is one.
+/// Binds an endpoint, and waits for the relay if there is one.
 pub async fn bind(network: &Network, port: u16, alpns: Vec<Vec<u8>>) -> anyhow::Result<Endpoint> {
     let mode = match &network.relay {
         Some(url) => RelayMode::Custom(RelayMap::from(url.clone())),
@@ -39,7 +49,11 @@ pub async fn bind(network: &Network, port: u16, alpns: Vec<Vec<u8>>) -> anyhow::
         .alpns(alpns);
     builder = network.lookup.add(builder)?;
     if !network.relay_only {
-        builder = builder.bind_addr(SocketAddr::from(([127, 0, 0, 1], port)))?;
+        builder = builder.bind_addr(SocketAddr::new(network.bind, port))?;
+    }
+    if let Some(file) = &network.relay_ca {
+        let root = std::fs::read(file).context("--relay-ca")?;
+        builder = builder.ca_tls_config(CaTlsConfig::custom_roots([root.into()]));
     }
     if let Some(text) = &network.secret {
         builder = builder.secret_key(SecretKey::from_str(text).context("secret key")?);
@@ -61,6 +75,17 @@ pub fn address(endpoint: &Endpoint, network: &Network) -> EndpointAddr {
         .bound_sockets()
         .into_iter()
         .fold(addr, |addr, socket| addr.with_ip_addr(socket))
+}
+
+/// What a connection goes over: a socket address, or a relay's URL.
+pub fn path(connection: &Connection) -> Option<String> {
+    let paths = connection.paths();
+    let selected = paths.iter().find(|path| path.is_selected())?;
+    Some(match selected.remote_addr() {
+        TransportAddr::Relay(url) => url.to_string(),
+        TransportAddr::Ip(addr) => addr.to_string(),
+        other => format!("{other:?}"),
+    })
 }
 
 /// Opens the FsStore at a folder, or a memory store for `mem`.
