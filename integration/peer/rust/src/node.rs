@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use iroh::{
-    endpoint::{presets, Connection},
+    endpoint::{presets, Connection, PortmapperConfig},
     tls::CaTlsConfig,
     Endpoint, EndpointAddr, EndpointId, RelayMap, RelayMode, RelayUrl, SecretKey, TransportAddr,
 };
@@ -37,7 +37,7 @@ pub struct Network {
     pub lookup: Lookup,
 }
 
-/// Binds an endpoint, and waits for the relay if there is one.
+/// Binds an endpoint, which looks for no router to map ports (that would be a multicast), and waits for the relay if there is one.
 pub async fn bind(network: &Network, port: u16, alpns: Vec<Vec<u8>>) -> anyhow::Result<Endpoint> {
     let mode = match &network.relay {
         Some(url) => RelayMode::Custom(RelayMap::from(url.clone())),
@@ -45,6 +45,7 @@ pub async fn bind(network: &Network, port: u16, alpns: Vec<Vec<u8>>) -> anyhow::
     };
     let mut builder = Endpoint::builder(presets::Minimal)
         .relay_mode(mode)
+        .portmapper_config(PortmapperConfig::Disabled)
         .clear_ip_transports()
         .alpns(alpns);
     builder = network.lookup.add(builder)?;
