@@ -38,7 +38,18 @@ func start(t testing.TB, data ...string) *peer.Daemon {
 	if len(data) > 0 {
 		dir = data[0]
 	}
-	d, err := program.Daemon(peertest.Context(t), dir)
+	return startIn(t, program, dir)
+}
+
+// startOn starts a daemon of a bridge that is kept elsewhere, on a data folder of its own.
+func startOn(t testing.TB, b peer.Bridge) *peer.Daemon {
+	t.Helper()
+	return startIn(t, b, filepath.Join(t.TempDir(), "data"))
+}
+
+func startIn(t testing.TB, b peer.Bridge, dir string) *peer.Daemon {
+	t.Helper()
+	d, err := b.Daemon(peertest.Context(t), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

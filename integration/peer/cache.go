@@ -30,9 +30,10 @@ const (
 	B3sum  Kind = "b3sum"
 
 	DNSServer Kind = "iroh-dns-server"
+	NPM       Kind = "npm"
 )
 
-// Versions of the crates that are installed by name; the others are pinned by kubo/go.mod and rust/Cargo.lock.
+// Versions of the crates that are installed by name; the others are pinned by kubo/go.mod, rust/Cargo.lock and npm/package.json.
 const (
 	SendmeVersion = "0.37.1"
 	RelayVersion  = "1.4.1"
@@ -99,7 +100,7 @@ func (c Cache) place(kind Kind) (dir, bin string, err error) {
 	}
 	dir = filepath.Join(base, fmt.Sprintf("%s-%s-%s-%s", kind, version, runtime.GOOS, runtime.GOARCH))
 	bin = filepath.Join(dir, program(kind))
-	if runtime.GOOS == "windows" {
+	if runtime.GOOS == "windows" && kind != NPM {
 		bin += ".exe"
 	}
 	return dir, bin, nil
@@ -111,6 +112,8 @@ func program(kind Kind) string {
 		return "ipfs"
 	case Rust:
 		return "irohpeer"
+	case NPM:
+		return "peer.mjs"
 	}
 	return string(kind)
 }
@@ -121,6 +124,8 @@ func version(kind Kind) (string, error) {
 		return kuboVersion()
 	case Rust:
 		return rustVersion()
+	case NPM:
+		return npmVersion()
 	case Sendme:
 		return SendmeVersion, nil
 	case Relay:
@@ -215,6 +220,9 @@ func (c Cache) build(ctx context.Context, kind Kind, dir, bin string) error {
 	from, err := source(string(kind))
 	if err != nil {
 		return err
+	}
+	if kind == NPM {
+		return c.buildNPM(ctx, from, dir, bin)
 	}
 	if kind == Kubo {
 		built := filepath.Join(dir, ".new-ipfs")

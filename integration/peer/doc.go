@@ -1,5 +1,5 @@
 // Package peer builds, starts and stops the real peers that the bridge is tested against: Kubo, a Rust node on iroh
-// and iroh-blobs, sendme and iroh-relay; and the bridge itself, as a program like any other.
+// and iroh-blobs, an older iroh from npm, sendme, iroh-relay and iroh-dns-server; and the bridge itself, as a program like any other.
 //
 // Peers are never mocked. Each is built once from pinned sources and kept in a cache folder, [Cache]:
 //
@@ -8,7 +8,8 @@
 //	sendme           cargo install of a fixed version with its own lock file
 //	iroh-relay       the same, with the feature server
 //	iroh-dns-server  the same: a pkarr relay and name server
-//	b3sum            the same; only the benchmarks need it
+//	npm              the npm package @number0/iroh as pinned by npm/package.json, run by Node.js
+//	b3sum            cargo install; only the benchmarks need it
 //
 // The cache is the folder named by BRIDGE_PEERS, or iroh-ipfs-bridge/peers in the user's cache folder. A peer's folder
 // carries its version (for the Rust crate a hash of its sources), so a change of version builds anew, and a file lock

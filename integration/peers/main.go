@@ -1,9 +1,9 @@
 // Command peers builds the real peers that the tests need, once, and prints where they are.
 //
-//	go run ./integration/peers [-only kubo,rust,sendme,iroh-relay,iroh-dns-server,b3sum] [-lenient] [-path]
+//	go run ./integration/peers [-only kubo,rust,sendme,iroh-relay,iroh-dns-server,npm,b3sum] [-lenient] [-path]
 //
-// It fails when one cannot be built; with -lenient, and unless CI is set, peers that need cargo are left out with a
-// warning where cargo is not installed. With -path it prints the paths alone. See [peer.Cache] for where they are kept.
+// It fails when one cannot be built; with -lenient, and unless CI is set, peers that need cargo or Node.js are left out
+// with a warning where that is not installed. With -path it prints the paths alone. See [peer.Cache] for where they are kept.
 package main
 
 import (
@@ -19,8 +19,8 @@ import (
 )
 
 func main() {
-	only := flag.String("only", "kubo,rust,sendme,iroh-relay,iroh-dns-server", "which peers, separated by commas")
-	lenient := flag.Bool("lenient", false, "warn instead of failing where cargo is missing and CI is not set")
+	only := flag.String("only", "kubo,rust,sendme,iroh-relay,iroh-dns-server,npm", "which peers, separated by commas")
+	lenient := flag.Bool("lenient", false, "warn instead of failing where cargo or Node.js is missing and CI is not set")
 	bare := flag.Bool("path", false, "print only the paths")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -32,7 +32,7 @@ func main() {
 			fmt.Println(path)
 		case err == nil:
 			fmt.Printf("%-10s %s\n", kind, path)
-		case errors.Is(err, peer.ErrNoCargo) && *lenient && os.Getenv("CI") == "":
+		case (errors.Is(err, peer.ErrNoCargo) || errors.Is(err, peer.ErrNoNode)) && *lenient && os.Getenv("CI") == "":
 			fmt.Fprintf(os.Stderr, "WARNING: %v; every test that needs %s is left out\n", err, kind)
 		default:
 			fmt.Fprintln(os.Stderr, err)

@@ -1,7 +1,7 @@
 // Package peertest gives tests the real peers of package peer: built when needed, started in temporary folders, and
 // gone when the test ends.
 //
-// Where cargo is missing, a test that needs a Rust peer is skipped, and its name goes to the file that the environment
+// Where cargo or Node.js is missing, a test that needs a peer that is built by it is skipped, and its name goes to the file that the environment
 // variable BRIDGE_LEFT_OUT names, so that `make test` can say loudly what it left out. With CI set it fails instead. The
 // same holds for tests that need network namespaces.
 package peertest
@@ -23,8 +23,9 @@ import (
 func Need(t testing.TB, kind peer.Kind) string {
 	t.Helper()
 	bin, err := peer.Cache{}.Path(context.Background(), kind)
-	if errors.Is(err, peer.ErrNoCargo) && os.Getenv("CI") == "" {
-		leftOut(t, "cargo is not installed")
+	missing := errors.Is(err, peer.ErrNoCargo) || errors.Is(err, peer.ErrNoNode)
+	if missing && os.Getenv("CI") == "" {
+		leftOut(t, err.Error())
 		t.Skipf("LEFT OUT: %s: %v", kind, err)
 	}
 	if err != nil {
@@ -72,6 +73,12 @@ func Lab(t testing.TB) *netns.Lab {
 func Rust(t testing.TB) peer.RustPeer {
 	t.Helper()
 	return peer.RustPeer{Bin: Need(t, peer.Rust)}
+}
+
+// NPM returns the peer from npm, on a host of a lab.
+func NPM(t testing.TB, h *netns.Host) peer.NPMPeer {
+	t.Helper()
+	return peer.NPMPeer{Script: Need(t, peer.NPM), Netns: h.Namespace}
 }
 
 // Sendme returns sendme.
