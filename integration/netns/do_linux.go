@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,16 +17,29 @@ func Do(namespace string, f func() error) error {
 		return f()
 	}
 	done := make(chan error, 1)
-	go func() {
-		// The thread is never unlocked and so ends with the goroutine: nobody else shall get it.
-		runtime.LockOSThread()
-		if err := enter(namespace); err != nil {
-			done <- err
-			return
-		}
-		done <- f()
-	}()
+	go func() { done <- do(namespace, f) }()
 	return <-done
+}
+
+// do moves its thread, and moves it back. A thread that could just end instead must not: it may have started processes, and they
+// are killed when it ends (PR_SET_PDEATHSIG). One that cannot be moved back has to end all the same, so it stays locked.
+func do(namespace string, f func() error) error {
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("netns: %w", err)
+	}
+	defer home.Close()
+	err = enter(namespace)
+	if err == nil {
+		err = f()
+	}
+	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
+		return errors.Join(err, fmt.Errorf("netns: leave %s: %w", namespace, back))
+	}
+	runtime.UnlockOSThread()
+	return err
 }
 
 // enter moves the calling thread.
