@@ -144,6 +144,37 @@ func TestEachFaultHappens(t *testing.T) {
 	}
 }
 
+// A link with a rate passes what fits, in order, and loses what does not.
+func TestRate(t *testing.T) {
+	p := newProxy(t, Link{Rate: 64 * 100})
+	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(p.Addr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	// 100 packets a second, so that about ten fit into the backlog; their answers come on top.
+	for i := range 50 {
+		conn.Write(binary.BigEndian.AppendUint32(make([]byte, 60), uint32(i)))
+	}
+	var last uint32
+	came, buf, began := 0, make([]byte, 64), time.Now()
+	for {
+		conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		n, err := conn.Read(buf)
+		if err != nil {
+			break
+		}
+		i := binary.BigEndian.Uint32(buf[60:n])
+		if came > 0 && i <= last {
+			t.Errorf("packet %d after %d", i, last)
+		}
+		came, last = came+1, i
+	}
+	if took := time.Since(began); came == 0 || came > 20 || took < 100*time.Millisecond {
+		t.Errorf("%d of 50 packets came back in %s", came, took)
+	}
+}
+
 func TestCutRestoreAndRebind(t *testing.T) {
 	p := newProxy(t, Link{})
 	p.Cut()

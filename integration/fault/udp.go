@@ -20,7 +20,25 @@ type Link struct {
 	Reorder   float64       // share of packets held back for ReorderBy
 	Delay     time.Duration // added to every packet
 	ReorderBy time.Duration // 0: 20 ms
+	Rate      int           // bytes per second, both directions together; 0 is no limit
 	Seed      uint64
+}
+
+// Sockets opens UDP sockets, such as those of a host in a network namespace.
+type Sockets interface {
+	ListenUDP(netip.AddrPort) (*net.UDPConn, error)
+	DialUDP(netip.AddrPort) (*net.UDPConn, error)
+}
+
+// here opens sockets of this process's own network.
+type here struct{}
+
+func (here) ListenUDP(addr netip.AddrPort) (*net.UDPConn, error) {
+	return net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
+}
+
+func (here) DialUDP(addr netip.AddrPort) (*net.UDPConn, error) {
+	return net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(addr))
 }
 
 // Bounds of a proxy: what is held back in memory, and how many clients it knows. A test that needs more is wrong.
@@ -28,6 +46,7 @@ const (
 	maxPacket  = 64 << 10
 	maxHeld    = 16 << 10
 	maxClients = 1024
+	maxBacklog = 100 * time.Millisecond // what waits longer for its turn at a Rate is lost
 )
 
 // Counts are packets and bytes that a proxy has seen since it started.
@@ -40,6 +59,7 @@ type Counts struct {
 // the target, as behind a NAT.
 type Proxy struct {
 	link    Link
+	sockets Sockets
 	target  netip.AddrPort
 	front   *net.UDPConn
 	cut     atomic.Bool
@@ -50,13 +70,19 @@ type Proxy struct {
 	held    chan struct{} // one slot for each packet that is held back on its own
 	mu      sync.Mutex    // guards what follows
 	rng     *rand.Rand
+	busy    time.Time // until when the link is, at its Rate
 	clients map[netip.AddrPort]*net.UDPConn
 	counts  Counts
 }
 
 // NewProxy starts a proxy on a free port of 127.0.0.1 in front of target.
 func NewProxy(target netip.AddrPort, link Link) (*Proxy, error) {
-	front, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	return NewProxyOn(here{}, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0), target, link)
+}
+
+// NewProxyOn starts a proxy with other sockets, at an address that they have.
+func NewProxyOn(sockets Sockets, at, target netip.AddrPort, link Link) (*Proxy, error) {
+	front, err := sockets.ListenUDP(at)
 	if err != nil {
 		return nil, fmt.Errorf("fault: %w", err)
 	}
@@ -64,7 +90,7 @@ func NewProxy(target netip.AddrPort, link Link) (*Proxy, error) {
 		link.ReorderBy = 20 * time.Millisecond
 	}
 	p := &Proxy{
-		link: link, target: target, front: front,
+		link: link, sockets: sockets, target: target, front: front,
 		queue:   make(chan delayed, maxHeld),
 		held:    make(chan struct{}, maxHeld),
 		rng:     rand.New(rand.NewPCG(link.Seed, 1)),
@@ -78,7 +104,10 @@ func NewProxy(target netip.AddrPort, link Link) (*Proxy, error) {
 }
 
 // Addr is where clients reach the target through the proxy.
-func (p *Proxy) Addr() netip.AddrPort { return p.front.LocalAddr().(*net.UDPAddr).AddrPort() }
+func (p *Proxy) Addr() netip.AddrPort {
+	addr := p.front.LocalAddr().(*net.UDPAddr).AddrPort()
+	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+}
 
 // Cut loses every packet from now on; Restore ends that.
 func (p *Proxy) Cut() { p.cut.Store(true) }
@@ -145,7 +174,7 @@ func (p *Proxy) back(client netip.AddrPort) (*net.UDPConn, error) {
 	if len(p.clients) >= maxClients || p.ctx.Err() != nil {
 		return nil, errors.New("fault: too many clients")
 	}
-	back, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(p.target))
+	back, err := p.sockets.DialUDP(p.target)
 	if err != nil {
 		return nil, err
 	}
@@ -185,6 +214,7 @@ type fate struct {
 	copies int
 	bit    int // to be flipped, or -1
 	wait   time.Duration
+	late   bool // held back longer than those that come after it
 }
 
 func (p *Proxy) decide(size int) fate {
@@ -192,7 +222,9 @@ func (p *Proxy) decide(size int) fate {
 	defer p.mu.Unlock()
 	p.counts.Packets++
 	f := fate{copies: 1, bit: -1, wait: p.link.Delay}
-	if p.cut.Load() || p.rng.Float64() < p.link.Drop {
+	turn, full := p.turn(size)
+	f.wait += turn
+	if p.cut.Load() || full || p.rng.Float64() < p.link.Drop {
 		p.counts.Dropped++
 		return fate{bit: -1}
 	}
@@ -207,8 +239,25 @@ func (p *Proxy) decide(size int) fate {
 	if p.rng.Float64() < p.link.Reorder {
 		p.counts.Reordered++
 		f.wait += p.link.ReorderBy
+		f.late = true
 	}
 	return f
+}
+
+// turn tells how long a packet has to wait until the link has sent those before it and itself, or that too many wait.
+func (p *Proxy) turn(size int) (wait time.Duration, full bool) {
+	if p.link.Rate <= 0 {
+		return 0, false
+	}
+	now := time.Now()
+	if p.busy.Before(now) {
+		p.busy = now
+	}
+	if p.busy.Sub(now) > maxBacklog {
+		return 0, true
+	}
+	p.busy = p.busy.Add(time.Duration(size) * time.Second / time.Duration(p.link.Rate))
+	return p.busy.Sub(now), false
 }
 
 // pass sends a packet on as the link decides. The packet is copied when it has to wait.
@@ -227,7 +276,7 @@ func (p *Proxy) pass(packet []byte, send func([]byte)) {
 		return
 	}
 	d := delayed{due: time.Now().Add(f.wait), packet: append([]byte(nil), packet...), copies: f.copies, send: send}
-	if f.wait == p.link.Delay {
+	if !f.late {
 		select {
 		case p.queue <- d:
 		default:
@@ -257,7 +306,7 @@ type delayed struct {
 	send   func([]byte)
 }
 
-// inOrder sends what is only delayed. All of it waits equally long, so that order is kept: a link with a delay and
+// inOrder sends what is only delayed. None of it is due before what came earlier, so that order is kept: a link with a delay and
 // nothing else must not look like one that reorders.
 func (p *Proxy) inOrder() {
 	defer p.wg.Done()
