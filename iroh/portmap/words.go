@@ -15,7 +15,8 @@ func plain(err error) error {
 	switch text := err.Error(); {
 	case strings.Contains(text, "refused"):
 		return errors.New("the gateway does not listen")
-	case strings.HasPrefix(text, "Timed out"), strings.Contains(text, "i/o timeout"), strings.Contains(text, "deadline exceeded"):
+	case strings.HasPrefix(text, "Timed out"), strings.Contains(text, "Client.Timeout"), strings.Contains(text, "i/o timeout"),
+		strings.Contains(text, "deadline exceeded"):
 		return errors.New("the gateway does not answer")
 	default:
 		return errors.New(printable(text))
