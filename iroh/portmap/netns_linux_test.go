@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -19,76 +18,96 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/iroh-ipfs/bridge/integration/netns"
 )
 
-// The tests with a real gateway run in network namespaces that they make: the test program starts itself in one that is
-// the host, behind a router, behind which is the internet.
+// The tests with a real gateway run in a lab of network namespaces, which is connected to nothing:
 //
-//	host 192.168.77.2 ── 192.168.77.1 router 5.5.5.1 ── 5.5.5.2 outside
+//	host 192.168.77.2 ── 192.168.77.254 router 5.5.5.9 ── 5.5.5.7 outside
 //
 // miniupnpd refuses to map ports when its own address is not public, those for documentation included, so the address
-// outside is of a range that somebody has. Nothing leaves the namespaces: they are connected to nothing.
+// outside is of a range that somebody has. The mapper is a process on the host: the test program, which runs the same
+// test there. This variable of its environment names the namespaces of the two others.
 const inside = "BRIDGE_TEST_PORTMAP_INSIDE"
 
 const (
-	hostIP, routerIP, wanIP, outsideIP = "192.168.77.2", "192.168.77.1", "5.5.5.1", "5.5.5.2"
+	hostIP, routerIP, wanIP = "192.168.77.2", "192.168.77.254", "5.5.5.9"
 )
 
-// A town is the three of them. The test program itself is on the host.
+// A town is the three of them, as seen from the host.
 type town struct {
 	t               *testing.T
-	router, outside int // processes whose network namespaces they are
+	router, outside *netns.Host
 	daemon          *exec.Cmd
 	log             *syncBuffer
 	dir             string
 }
 
-// newTown runs the calling test again on the host of a new town, or returns nil where this is not that run.
+// newTown runs the calling test again on the host of a new town, whose router has an address outside, or returns nil
+// where this is not that run.
 func newTown(t *testing.T, wan string) *town {
 	t.Helper()
-	if os.Getenv(inside) == "" {
+	router, outside, ok := strings.Cut(os.Getenv(inside), " ")
+	if !ok {
 		t.Parallel()
-		moveInside(t)
+		buildTown(t, netip.MustParseAddr(wan))
 		return nil
 	}
-	w := &town{t: t, router: newNamespace(t), outside: newNamespace(t), log: &syncBuffer{}, dir: t.TempDir()}
-	w.ip(os.Getpid(),
-		"link set lo up",
-		fmt.Sprintf("link add lan0 type veth peer name lan1 netns %d", w.router),
-		"addr add "+hostIP+"/24 dev lan0", "link set lan0 up",
-		"route add default via "+routerIP)
-	w.ip(w.router,
-		"link set lo up",
-		"addr add "+routerIP+"/24 dev lan1", "link set lan1 up",
-		fmt.Sprintf("link add wan0 type veth peer name wan1 netns %d", w.outside),
-		"addr add "+wan+"/24 dev wan0", "link set wan0 up")
-	w.ip(w.outside, "link set lo up", "addr add "+outsideIP+"/24 dev wan1", "link set wan1 up", "route add 10.0.0.0/8 dev wan1")
-	w.in(w.router, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
-	return w
+	return &town{
+		t: t, router: &netns.Host{Namespace: router}, outside: &netns.Host{Namespace: outside},
+		log: &syncBuffer{}, dir: t.TempDir(),
+	}
 }
 
-// moveInside starts this test in namespaces of its own.
-func moveInside(t *testing.T) {
+// buildTown builds a town and runs this test on its host.
+func buildTown(t *testing.T, wan netip.Addr) {
 	t.Helper()
-	needTool(t, "miniupnpd", "nft", "ip", "nsenter")
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run="+exactly(t), "-test.v", "-test.timeout=3m")
-	cmd.Env = append(os.Environ(), inside+"=1", "PATH="+path())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	needTool(t, "miniupnpd", "nft", "ip")
+	ctx := t.Context()
+	lab, err := netns.New(ctx)
+	if errors.Is(err, netns.ErrUnsupported) {
+		leaveOut(t, err.Error())
 	}
+	must(t, err)
+	defer func() { must(t, lab.Close()) }()
+	segment := func(name string, member netip.Addr) *netns.Segment {
+		s, err := lab.Segment(ctx, name, netip.PrefixFrom(member, 24))
+		must(t, err)
+		return s
+	}
+	host := func(name string) *netns.Host {
+		h, err := lab.Host(ctx, name)
+		must(t, err)
+		return h
+	}
+	join := func(h *netns.Host, s *netns.Segment, addr string, via netip.Addr) {
+		_, err := h.Join(ctx, s, netip.MustParseAddr(addr), via)
+		must(t, err)
+	}
+	inner, outer := segment("lan", netip.MustParseAddr(routerIP)), segment("wan", wan)
+	me, router, outside := host("host"), host("router"), host("outside")
+	join(router, inner, routerIP, netip.Addr{})
+	join(router, outer, wan.String(), netip.Addr{})
+	join(me, inner, hostIP, netip.MustParseAddr(routerIP))
+	join(outside, outer, wan.Prev().Prev().String(), netip.Addr{})
+	must(t, netns.Do(router.Namespace, func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644) }))
+
+	program, args := netns.Command(me.Namespace, os.Args[0], []string{"-test.run=" + exactly(t), "-test.v", "-test.timeout=3m"})
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), inside+"="+router.Namespace+" "+outside.Namespace, "PATH="+path())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		t.Logf("in the namespace:\n%s", out)
-	case errors.As(err, &exit):
-		t.Errorf("in the namespace: %v\n%s", err, out)
-	default:
-		leaveOut(t, fmt.Sprintf("this system gives no network namespace: %v", err))
+	if err != nil {
+		t.Errorf("on the host: %v\n%s", err, out)
+		return
+	}
+	t.Logf("on the host:\n%s", out)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -126,53 +145,40 @@ func leaveOut(t *testing.T, why string) {
 	t.Skip("LEFT OUT: " + why)
 }
 
-// newNamespace returns a process that does nothing in a network namespace of its own, until the test ends.
-func newNamespace(t *testing.T) int {
-	t.Helper()
-	cmd := exec.Command("sleep", "300")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	// The signal comes when the thread that has started it ends.
-	runtime.LockOSThread()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		runtime.UnlockOSThread()
-	})
-	return cmd.Process.Pid
-}
-
-// ip configures the namespace of a process.
-func (w *town) ip(pid int, lines ...string) {
+// ip configures a machine; nil is the host.
+func (w *town) ip(h *netns.Host, lines ...string) {
 	w.t.Helper()
 	for _, line := range lines {
-		w.in(pid, append([]string{"ip"}, strings.Fields(line)...)...)
+		w.in(h, append([]string{"ip"}, strings.Fields(line)...)...)
 	}
 }
 
-// in runs a program in the namespace of a process and returns what it prints.
-func (w *town) in(pid int, args ...string) string {
+// in runs a program on a machine and returns what it prints.
+func (w *town) in(h *netns.Host, args ...string) string {
 	w.t.Helper()
-	out, err := w.command(context.Background(), pid, args...).CombinedOutput()
+	out, err := w.command(h, args...).CombinedOutput()
 	if err != nil {
 		w.t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out)
 }
 
-func (w *town) command(ctx context.Context, pid int, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "nsenter", append([]string{"-t", fmt.Sprint(pid), "-n", "--"}, args...)...)
+func (w *town) command(h *netns.Host, args ...string) *exec.Cmd {
+	namespace := ""
+	if h != nil {
+		namespace = h.Namespace
+	}
+	program, args := netns.Command(namespace, args[0], args[1:])
+	return exec.Command(program, args...)
 }
 
 // firewall is what the router has before miniupnpd comes: it masquerades, and lets nothing in that nobody has asked for.
 const firewall = `
 table inet filter {
-	chain forward { type filter hook forward priority 0; policy drop; ct state established,related accept; iifname "lan1" accept; jump miniupnpd; }
+	chain forward { type filter hook forward priority 0; policy drop; ct state established,related accept; iifname "eth0" accept; jump miniupnpd; }
 	chain miniupnpd { }
 	chain prerouting { type nat hook prerouting priority -100; jump prerouting_miniupnpd; }
-	chain postrouting { type nat hook postrouting priority 100; jump postrouting_miniupnpd; oifname "wan0" masquerade; }
+	chain postrouting { type nat hook postrouting priority 100; jump postrouting_miniupnpd; oifname "eth1" masquerade; }
 	chain prerouting_miniupnpd { }
 	chain postrouting_miniupnpd { }
 }
@@ -186,8 +192,8 @@ func (w *town) start(upnp, natpmp bool) {
 	w.t.Helper()
 	yes := map[bool]string{true: "yes", false: "no"}
 	file := filepath.Join(w.dir, "miniupnpd.conf")
-	config := fmt.Sprintf(`ext_ifname=wan0
-listening_ip=lan1
+	config := fmt.Sprintf(`ext_ifname=eth1
+listening_ip=eth0
 port=5000
 enable_upnp=%s
 enable_natpmp=%s
@@ -204,20 +210,13 @@ upnp_nat_postrouting_chain=postrouting_miniupnpd
 allow 1024-65535 192.168.77.0/24 1024-65535
 deny 0-65535 0.0.0.0/0 0-65535
 `, yes[upnp], yes[natpmp])
-	rules := filepath.Join(w.dir, "rules")
-	for name, text := range map[string]string{file: config, rules: "flush ruleset\n" + firewall} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	w.in(w.router, "nft", "-f", rules)
+	must(w.t, os.WriteFile(file, []byte(config), 0o600))
+	must(w.t, w.router.Nft(context.Background(), "flush ruleset\n"+firewall))
 	ready := strings.Count(w.log.String(), listening)
-	w.daemon = w.command(context.Background(), w.router, "miniupnpd", "-d", "-f", file, "-P", filepath.Join(w.dir, "pid"))
+	w.daemon = w.command(w.router, "miniupnpd", "-d", "-f", file, "-P", filepath.Join(w.dir, "pid"))
 	w.daemon.Stdout, w.daemon.Stderr = w.log, w.log
 	w.daemon.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := w.daemon.Start(); err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, w.daemon.Start())
 	running := w.daemon
 	w.t.Cleanup(func() { w.end(running) })
 	for end := time.Now().Add(20 * time.Second); strings.Count(w.log.String(), listening) == ready; time.Sleep(10 * time.Millisecond) {
@@ -245,36 +244,10 @@ func (w *town) mapped(port uint16) bool {
 // socketOutside opens a UDP socket in the internet.
 func (w *town) socketOutside() *net.UDPConn {
 	w.t.Helper()
-	conn, err := listenIn(w.outside)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	conn, err := w.outside.ListenUDP(netip.MustParseAddrPort("0.0.0.0:0"))
+	must(w.t, err)
 	w.t.Cleanup(func() { conn.Close() })
 	return conn
-}
-
-// listenIn opens a UDP socket in the namespace of a process. A thread goes there and back.
-func listenIn(pid int) (conn *net.UDPConn, err error) {
-	there, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
-	if err != nil {
-		return nil, err
-	}
-	defer there.Close()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	here, err := os.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()))
-	if err != nil {
-		return nil, err
-	}
-	defer here.Close()
-	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
-		return nil, err
-	}
-	conn, err = net.ListenUDP("udp4", nil)
-	if back := unix.Setns(int(here.Fd()), unix.CLONE_NEWNET); back != nil {
-		panic(back) // a thread in the wrong place must not go on
-	}
-	return conn, err
 }
 
 // A syncBuffer is what a program has printed.

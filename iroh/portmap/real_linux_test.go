@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -153,7 +152,7 @@ func TestRealPortIsTaken(t *testing.T) {
 				return
 			}
 			w.start(protocol == UPnP, protocol == NATPMP)
-			w.ip(os.Getpid(), "addr add 192.168.77.3/24 dev lan0")
+			w.ip(nil, "addr add 192.168.77.3/24 dev eth0")
 			conn, port := listen(t)
 			r := route{netip.MustParseAddr(routerIP), netip.MustParseAddr("192.168.77.3")}
 			if protocol == UPnP {
@@ -165,11 +164,11 @@ func TestRealPortIsTaken(t *testing.T) {
 					t.Fatal(err)
 				}
 			} else {
-				w.ip(os.Getpid(), "route replace 192.168.77.0/24 dev lan0 src 192.168.77.3")
+				w.ip(nil, "route replace 192.168.77.0/24 dev eth0 src 192.168.77.3")
 				if _, err := newNATPMP(r, Config{Port: port}).mapPort(t.Context(), port, time.Hour); err != nil {
 					t.Fatal(err)
 				}
-				w.ip(os.Getpid(), "route replace 192.168.77.0/24 dev lan0 src "+hostIP)
+				w.ip(nil, "route replace 192.168.77.0/24 dev eth0 src "+hostIP)
 			}
 			m, err := start(Config{Port: port, Logger: logger(t)}, quick())
 			if err != nil {
@@ -246,7 +245,7 @@ func TestRealMove(t *testing.T) {
 	}
 	defer m.Close()
 	await(t, m, true)
-	w.ip(os.Getpid(), "route del default")
+	w.ip(nil, "route del default")
 	await(t, m, false)
 	for m.Status().Err == nil || !strings.Contains(m.Status().Err.Error(), "default route") {
 		time.Sleep(50 * time.Millisecond)
@@ -255,8 +254,8 @@ func TestRealMove(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 	// The address of another network, with the same router.
-	w.ip(w.router, "addr add 192.168.78.1/24 dev lan1")
-	w.ip(os.Getpid(), "addr add 192.168.78.2/24 dev lan0", "route add default via "+routerIP)
+	w.ip(w.router, "addr add 192.168.78.254/24 dev eth0")
+	w.ip(nil, "addr add 192.168.78.2/24 dev eth0", "route add default via "+routerIP)
 	external := await(t, m, true)
 	if !arrives(t, w.socketOutside(), conn, external, 5*time.Second) {
 		t.Error("nothing comes in")
