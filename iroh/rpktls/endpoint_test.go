@@ -116,6 +116,7 @@ func TestEndpointRefusesLyingServers(t *testing.T) {
 					return
 				}
 				if conn != nil {
+					conn.CloseWithError(0, "")
 					t.Fatalf("round %d: connected", round)
 				}
 				wantAlert(t, err, forgery.ToClient, false)

@@ -49,6 +49,27 @@ func withSuite(cfg *Config, suite uint16) *tls.Config {
 	return config
 }
 
+// watched is oneSuite whose connections can be looked at.
+type watched struct {
+	oneSuite
+	made chan<- *Conn
+}
+
+func (e watched) QUICConn(isClient bool, config *tls.QUICConfig) interface {
+	Start(ctx context.Context) error
+	HandleData(level tls.QUICEncryptionLevel, data []byte) error
+	NextEvent() tls.QUICEvent
+	SetTransportParameters(params []byte)
+	Close() error
+	ConnectionState() tls.ConnectionState
+	StoreSession(session *tls.SessionState) error
+	SendSessionTicket(opts tls.QUICSessionTicketOptions) error
+} {
+	conn := e.oneSuite.QUICConn(isClient, config).(*Conn)
+	e.made <- conn
+	return conn
+}
+
 func suites() []uint16 {
 	return []uint16{0, tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256}
 }
@@ -215,6 +236,44 @@ func TestServerOfIroh(t *testing.T) {
 			if dial, err := rust.Dial(t.Context(), c.id.String()+target, flags...); err == nil || !strings.Contains(err.Error(), c.text) {
 				t.Errorf("%s: %+v, %v", name, dial, err)
 			}
+		}
+	}
+}
+
+// TestRetryWithIroh: a real iroh that prefers P-256 is asked for a share of X25519 and completes the handshake.
+func TestRetryWithIroh(t *testing.T) {
+	rust := peertest.Rust(t)
+	for _, suite := range suites()[1:] {
+		config := withSuite(serverConfig(), suite)
+		made := make(chan *Conn, 10)
+		config.Rand = watched{config.Rand.(oneSuite), made}
+		listener, err := quic.ListenAddr("127.0.0.1:0", config, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		complete := make(chan error, 1)
+		go func() {
+			_, err := listener.Accept(t.Context())
+			complete <- err
+		}()
+		target := seedKey(1).ID().String() + "@" + listener.Addr().String()
+		dial, err := rust.Dial(t.Context(), target, "--prefer-p256")
+		if err != nil {
+			t.Fatalf("suite %x: %v", suite, err)
+		}
+		if err := <-complete; err != nil {
+			t.Fatal(err)
+		}
+		conn := <-made
+		conn.mu.Lock()
+		retried, state := conn.retried, conn.connState
+		conn.mu.Unlock()
+		if id, err := PeerID(state); err != nil || id.String() != dial.LocalID || !retried || state.CipherSuite != suite {
+			t.Errorf("suite %x: client %v, %v, retried %v, suite %x", suite, id, err, retried, state.CipherSuite)
+		}
+		if dial.RemoteID != seedKey(1).ID().String() || dial.ALPN != testALPN || len(made) > 0 {
+			t.Errorf("suite %x: iroh saw %+v", suite, dial)
 		}
 	}
 }

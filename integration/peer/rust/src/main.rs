@@ -33,6 +33,9 @@ struct Args {
     /// The address to bind
     #[arg(long, global = true, default_value = "127.0.0.1")]
     bind: std::net::IpAddr,
+    /// Send a key share of P-256 first, so that a server without P-256 has to ask for another
+    #[arg(long, global = true)]
+    prefer_p256: bool,
     #[command(flatten)]
     lookup: lookup::Lookup,
     #[command(subcommand)]
@@ -140,6 +143,7 @@ async fn run(args: Args) -> anyhow::Result<Value> {
         relay_only: args.relay_only,
         relay_ca: args.relay_ca,
         bind: args.bind,
+        prefer_p256: args.prefer_p256,
         lookup: args.lookup,
     };
     match args.command {

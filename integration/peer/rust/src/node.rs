@@ -4,6 +4,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     str::FromStr,
+    sync::Arc,
 };
 
 use anyhow::Context;
@@ -17,6 +18,7 @@ use iroh_blobs::{
     store::{fs::FsStore, mem::MemStore},
     ticket::BlobTicket,
 };
+use rustls::crypto::ring;
 use tokio::io::AsyncReadExt;
 
 use crate::lookup::Lookup;
@@ -33,6 +35,8 @@ pub struct Network {
     pub relay_ca: Option<PathBuf>,
     /// Address of its socket.
     pub bind: IpAddr,
+    /// Its first key share is of P-256, with X25519 as a second choice.
+    pub prefer_p256: bool,
     /// Where it publishes its addresses and finds those of others.
     pub lookup: Lookup,
 }
@@ -58,6 +62,11 @@ pub async fn bind(network: &Network, port: u16, alpns: Vec<Vec<u8>>) -> anyhow::
     }
     if let Some(text) = &network.secret {
         builder = builder.secret_key(SecretKey::from_str(text).context("secret key")?);
+    }
+    if network.prefer_p256 {
+        let mut provider = ring::default_provider();
+        provider.kx_groups = vec![ring::kx_group::SECP256R1, ring::kx_group::X25519];
+        builder = builder.crypto_provider(Arc::new(provider));
     }
     let endpoint = builder.bind().await?;
     if network.relay.is_some() {
