@@ -33,6 +33,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gofrs/flock"
 	"golang.org/x/sync/semaphore"
@@ -54,9 +55,11 @@ import (
 var (
 	// ErrNotFound: the content is not here, or no peer has it.
 	ErrNotFound = errors.New("not found")
-	// ErrInvalid: the request itself cannot be carried out: a malformed CID, a path that is not there, a name that no
-	// file may have.
-	ErrInvalid = recording.ErrInvalid
+	// ErrInvalid: the request itself cannot be carried out: a malformed CID, a path that is not there.
+	ErrInvalid = errors.New("invalid request")
+	// ErrContent: the content cannot be taken, or handed out, as it is: it is malformed, beyond a limit, has a name that
+	// no file may have. Whoever made it is to blame, not whoever asked.
+	ErrContent = recording.ErrContent
 	// ErrVerify: bytes did not hash to their name.
 	ErrVerify = errors.New("verification failed")
 	// ErrPartial: some items of several failed.
@@ -89,6 +92,7 @@ type Bridge struct {
 	stop      context.CancelFunc
 	life      context.Context
 
+	stall    time.Duration // how long an import waits while nothing arrives; zero is the exchange's own
 	onlineMu sync.Mutex
 	net      *network // nil until Online
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/bridge/tarball"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
 	"github.com/iroh-ipfs/bridge/mapping"
@@ -55,8 +54,7 @@ func (b *Bridge) Open(ctx context.Context, text string, p Progress) (*Export, er
 // WriteTo writes the content, every block of it verified against its CID just before. It may be called once.
 func (e *Export) WriteTo(w io.Writer) (int64, error) {
 	v := tarball.New(e.ctx, w, e.folder)
-	limits := unixfs.Limits{Depth: recording.MaxDepth, Blocks: e.b.cfg.Import.MaxBlocks, Bytes: e.b.cfg.Import.MaxBytes}
-	err := unixfs.Walk(e.ctx, e.root, localDAG{e.b}, v, limits)
+	err := unixfs.Walk(e.ctx, e.root, localDAG{e.b}, v, e.b.localLimits())
 	if err == nil {
 		err = v.Close()
 	}

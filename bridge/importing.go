@@ -60,13 +60,12 @@ func (b *Bridge) Import(ctx context.Context, req ImportRequest, p Progress) (Con
 	defer end()
 	v := &importer{b: b, ctx: ctx, r: r, progress: p}
 	defer v.abandon()
-	limits := unixfs.Limits{Depth: recording.MaxDepth, Blocks: b.cfg.Import.MaxBlocks, Bytes: b.cfg.Import.MaxBytes}
-	if err := unixfs.Walk(ctx, root, session, v, limits); err != nil {
+	if err := unixfs.Walk(ctx, root, session, v, b.importLimits()); err != nil {
 		return Content{}, importError(root, err)
 	}
 	link, err := r.Commit(ctx, root, v.folders > 0)
 	if err != nil {
-		return Content{}, err
+		return Content{}, importError(root, err)
 	}
 	return b.linked(link), nil
 }
@@ -93,9 +92,26 @@ func importError(root cid.Cid, err error) error {
 	case errors.Is(err, exchange.ErrNotFound), errors.Is(err, unixfs.ErrNoSuchName):
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	case errors.Is(err, unixfs.ErrNotUnixFS):
-		return fmt.Errorf("%w: only files and folders can be imported: %w", ErrInvalid, err)
+		return fmt.Errorf("%w: only files and folders can be imported, and %s is not, or not all of it: %w", ErrContent, root, err)
+	case errors.Is(err, unixfs.ErrLimit):
+		return fmt.Errorf("%w: %s: %w; the import section of the configuration says how large content may be", ErrContent, root, err)
+	case errors.Is(err, unixfs.ErrMalformed), errors.Is(err, unixfs.ErrName), errors.Is(err, exchange.ErrRefused):
+		return fmt.Errorf("%w: %s: %w", ErrContent, root, err)
 	}
 	return fmt.Errorf("importing %s: %w", root, err)
+}
+
+// importLimits bounds a walk over what strangers have.
+func (b *Bridge) importLimits() unixfs.Limits {
+	c := b.cfg.Import
+	return unixfs.Limits{Depth: recording.MaxDepth, Blocks: c.MaxBlocks, Bytes: c.MaxBytes, Repeats: c.MaxRepeatedBlocks, RepeatBytes: c.MaxRepeatedBytes}
+}
+
+// localLimits bounds a walk over what is linked here, which may be what was added: that can repeat itself as it likes.
+func (b *Bridge) localLimits() unixfs.Limits {
+	l := b.importLimits()
+	l.Repeats, l.RepeatBytes = l.Blocks, l.Bytes
+	return l
 }
 
 // importer turns what the walk meets into a recording.

@@ -84,7 +84,7 @@ func (b *Bridge) connect(ctx context.Context) (_ *network, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("bridge: libp2p host: %w", err)
 	}
-	n.exchange, err = exchange.New(ctx, exchange.Config{Host: n.host, Blocks: blockSource{b}, Logger: b.log})
+	n.exchange, err = exchange.New(ctx, exchange.Config{Host: n.host, Blocks: blockSource{b}, Stall: b.stall, Logger: b.log})
 	if err != nil {
 		return nil, fmt.Errorf("bridge: bitswap: %w", err)
 	}

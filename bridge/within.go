@@ -17,8 +17,7 @@ import (
 // content, or a piece of a file. The link returned is made up: it has no layout and no hash, since in iroh's words a part
 // of a collection is nothing. Size is that of all files below.
 func (b *Bridge) within(ctx context.Context, c cid.Cid) (mapping.Link, error) {
-	limits := unixfs.Limits{Depth: recording.MaxDepth, Blocks: b.cfg.Import.MaxBlocks}
-	e, err := unixfs.Total(ctx, c, localDAG{b}, limits, recording.MaxEntries, func(c cid.Cid) (uint64, bool, error) {
+	e, err := unixfs.Total(ctx, c, localDAG{b}, b.localLimits(), recording.MaxEntries, func(c cid.Cid) (uint64, bool, error) {
 		r, err := b.mapping.File(ctx, c)
 		if errors.Is(err, mapping.ErrNotFound) {
 			return 0, false, nil

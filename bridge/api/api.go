@@ -106,6 +106,7 @@ var problems = []struct {
 	{bridge.ErrDamaged, "mapping-damaged", http.StatusInternalServerError}, // may be an ErrVerify as well
 	{bridge.ErrNotFound, "not-found", http.StatusNotFound},
 	{bridge.ErrInvalid, "invalid-request", http.StatusUnprocessableEntity},
+	{bridge.ErrContent, "content-refused", http.StatusUnprocessableEntity},
 	{bridge.ErrVerify, "verification-failed", http.StatusBadGateway},
 	{bridge.ErrPartial, "partial", http.StatusMultiStatus},
 	{bridge.ErrBusy, "busy", http.StatusConflict},

@@ -57,11 +57,11 @@ type Tree struct {
 }
 
 // Read reads a hash sequence, and its names with read if it is a collection. What is not a tree of files is
-// recording.ErrInvalid; read's own errors come as they are.
+// recording.ErrContent; read's own errors come as they are.
 func Read(seq []byte, read func(bao.Hash) ([]byte, error)) (*Tree, error) {
 	hashes, err := blobs.ParseHashSeq(seq)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", recording.ErrInvalid, err)
+		return nil, fmt.Errorf("%w: %w", recording.ErrContent, err)
 	}
 	t := &Tree{Format: mapping.FormatHashSeq, hashes: hashes}
 	if len(hashes) > 0 {
@@ -72,14 +72,14 @@ func Read(seq []byte, read func(bao.Hash) ([]byte, error)) (*Tree, error) {
 		if blobs.IsCollection(meta) {
 			c, err := blobs.ParseCollection(meta, seq)
 			if err != nil {
-				return nil, fmt.Errorf("%w: %w", recording.ErrInvalid, err)
+				return nil, fmt.Errorf("%w: %w", recording.ErrContent, err)
 			}
 			t.Format, t.Meta = mapping.FormatCollection, hashes[0]
 			t.names, t.hashes = c.Names, c.Hashes
 		}
 	}
 	if len(t.hashes) > recording.MaxEntries {
-		return nil, fmt.Errorf("%w: %d files in one hash sequence; the limit is %d", recording.ErrInvalid, len(t.hashes), recording.MaxEntries)
+		return nil, fmt.Errorf("%w: %d files in one hash sequence; the limit is %d", recording.ErrContent, len(t.hashes), recording.MaxEntries)
 	}
 	if t.Format == mapping.FormatHashSeq {
 		t.number()

@@ -106,12 +106,12 @@ func TestWhatIsNoTreeIsRefused(t *testing.T) {
 		cut   int
 		want  error
 	}{
-		"parent":          {[]string{"../x"}, 0, recording.ErrInvalid},
-		"absolute":        {[]string{"/x"}, 0, recording.ErrInvalid},
-		"twice":           {[]string{"x", "x"}, 0, recording.ErrInvalid},
-		"file and folder": {[]string{"x", "x/y"}, 0, recording.ErrInvalid},
-		"odd length":      {[]string{"x"}, 1, recording.ErrInvalid},
-		"a hash missing":  {[]string{"x", "y"}, 32, recording.ErrInvalid},
+		"parent":          {[]string{"../x"}, 0, recording.ErrContent},
+		"absolute":        {[]string{"/x"}, 0, recording.ErrContent},
+		"twice":           {[]string{"x", "x"}, 0, recording.ErrContent},
+		"file and folder": {[]string{"x", "x/y"}, 0, recording.ErrContent},
+		"odd length":      {[]string{"x"}, 1, recording.ErrContent},
+		"a hash missing":  {[]string{"x", "y"}, 32, recording.ErrContent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := blobs.Collection{Names: tc.names, Hashes: make([]bao.Hash, len(tc.names))}

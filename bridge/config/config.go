@@ -69,6 +69,10 @@ type Import struct {
 	// MaxBytes bounds the file bytes of one DAG; MaxBlocks its blocks, counted as often as they occur.
 	MaxBytes  uint64 `toml:"max_bytes"`
 	MaxBlocks uint64 `toml:"max_blocks"`
+	// MaxRepeatedBytes and MaxRepeatedBlocks bound blocks that come again and again in one DAG, as the zeros of a sparse
+	// file do. A DAG with many different blocks may have 64 times as much of them.
+	MaxRepeatedBytes  uint64 `toml:"max_repeated_bytes"`
+	MaxRepeatedBlocks uint64 `toml:"max_repeated_blocks"`
 }
 
 // Default returns the configuration of a bridge that nobody configured. Its ports differ from those of a Kubo on the
@@ -81,7 +85,7 @@ func Default() Config {
 			"/ip6/::/tcp/4021", "/ip6/::/udp/4021/quic-v1",
 		}},
 		API:    API{Listen: "127.0.0.1:5021"},
-		Import: Import{MaxBytes: 1 << 44, MaxBlocks: 1 << 26},
+		Import: Import{MaxBytes: 1 << 44, MaxBlocks: 1 << 26, MaxRepeatedBytes: 4 << 30, MaxRepeatedBlocks: 1_000_000},
 	}
 }
 
@@ -193,8 +197,8 @@ func (c Config) Validate() error {
 	if !c.API.AllowRemote && !isLoopback(host) {
 		return fmt.Errorf("config: api.listen %q is reachable from other machines; use 127.0.0.1, or set api.allow_remote = true and guard the token", c.API.Listen)
 	}
-	if c.Import.MaxBytes == 0 || c.Import.MaxBlocks == 0 {
-		return errors.New("config: import.max_bytes and import.max_blocks must be above 0")
+	if i := c.Import; i.MaxBytes == 0 || i.MaxBlocks == 0 || i.MaxRepeatedBytes == 0 || i.MaxRepeatedBlocks == 0 {
+		return errors.New("config: the limits of an import must be above 0")
 	}
 	return nil
 }

@@ -25,8 +25,8 @@ import (
 	"github.com/iroh-ipfs/bridge/mapping/layout"
 )
 
-// ErrInvalid says that content cannot be linked as it is: names, nesting, or a root that is neither file nor folder.
-var ErrInvalid = errors.New("invalid request")
+// ErrContent says that content cannot be linked as it is: names, nesting, or a root that is neither file nor folder.
+var ErrContent = errors.New("content refused")
 
 // A Recording is one link in the making. Leaves between [Recording.BeginFile] and [Recording.EndFile] are ranges of that
 // file's blob. It is for one goroutine.
@@ -81,7 +81,7 @@ func (r *Recording) Profile() *unixfs.Profile { return r.profile }
 // Count adds to the files, folders and symlinks of the tree, and fails when there are too many.
 func (r *Recording) Count(n int) error {
 	if r.entries += n; r.entries > MaxEntries {
-		return fmt.Errorf("%w: more than %d files and folders in one tree", ErrInvalid, MaxEntries)
+		return fmt.Errorf("%w: more than %d files and folders in one tree", ErrContent, MaxEntries)
 	}
 	return nil
 }
@@ -179,7 +179,7 @@ func (r *Recording) Node(c cid.Cid, block []byte) error {
 func (r *Recording) Commit(ctx context.Context, root cid.Cid, folder bool) (mapping.Link, error) {
 	if !folder {
 		if len(r.files) != 1 {
-			return mapping.Link{}, fmt.Errorf("%w: %s is a symlink by itself; import the folder it is in", ErrInvalid, root)
+			return mapping.Link{}, fmt.Errorf("%w: %s is a symlink by itself; import the folder it is in", ErrContent, root)
 		}
 		return r.CommitAs(ctx, root, r.files[0].hash, mapping.FormatBlob)
 	}
@@ -205,7 +205,7 @@ func (r *Recording) collection(ctx context.Context) (bao.Hash, error) {
 		c.Names, c.Hashes = append(c.Names, f.path), append(c.Hashes, f.hash)
 	}
 	if err := c.Valid(); err != nil {
-		return bao.Hash{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return bao.Hash{}, fmt.Errorf("%w: %w", ErrContent, err)
 	}
 	meta, err := r.put(ctx, c.Meta())
 	if err != nil {

@@ -155,7 +155,7 @@ func TestNamesThatCollide(t *testing.T) {
 	for _, name := range []string{`a\b`, "a%5Cb"} {
 		put(t, s, r, name, []byte(name))
 	}
-	if _, err := r.Commit(t.Context(), anyCID(t), true); !errors.Is(err, ErrInvalid) {
+	if _, err := r.Commit(t.Context(), anyCID(t), true); !errors.Is(err, ErrContent) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -167,7 +167,7 @@ func TestLimits(t *testing.T) {
 	if err := r.Count(MaxEntries); err != nil {
 		t.Error(err)
 	}
-	if err := r.Count(1); !errors.Is(err, ErrInvalid) {
+	if err := r.Count(1); !errors.Is(err, ErrContent) {
 		t.Errorf("got %v", err)
 	}
 	put(t, s, r, "f", nil)

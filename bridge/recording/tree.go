@@ -28,7 +28,7 @@ type Item struct {
 // Folder lays out dir and everything below it, depth first. It returns the directory's entry.
 func (r *Recording) Folder(ctx context.Context, src Source, dir string, depth int) (unixfs.Entry, error) {
 	if depth > MaxDepth {
-		return unixfs.Entry{}, fmt.Errorf("%w: %s is nested more than %d folders deep", ErrInvalid, Quote(dir), MaxDepth)
+		return unixfs.Entry{}, fmt.Errorf("%w: %s is nested more than %d folders deep", ErrContent, Quote(dir), MaxDepth)
 	}
 	items, err := src.List(ctx, dir)
 	if err != nil {

@@ -108,10 +108,10 @@ func (v *Writer) Node(cid.Cid, []byte) error { return nil }
 // EndFile has nothing to write.
 func (v *Writer) EndFile(string, unixfs.Entry) error { return nil }
 
-// Symlink writes a symlink; one by itself is recording.ErrInvalid.
+// Symlink writes a symlink; one by itself is recording.ErrContent.
 func (v *Writer) Symlink(name, target string, meta unixfs.Meta) error {
 	if v.tar == nil {
-		return fmt.Errorf("%w: this CID is a symlink to %s, not a file", recording.ErrInvalid, recording.Quote(target))
+		return fmt.Errorf("%w: this CID is a symlink to %s, not a file", recording.ErrContent, recording.Quote(target))
 	}
 	return v.header(tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: target, Mode: 0o777}, meta)
 }

@@ -112,7 +112,7 @@ func extract(stream io.Reader, root *os.Root) error {
 		}
 		name := path.Clean(h.Name)
 		if !filepath.IsLocal(filepath.FromSlash(name)) || strings.ContainsRune(name, 0) {
-			return fmt.Errorf("%w: refusing the name %q, which leads out of the folder", bridge.ErrInvalid, h.Name)
+			return fmt.Errorf("%w: refusing the name %q, which leads out of the folder", bridge.ErrContent, h.Name)
 		}
 		h.Name = name
 		switch h.Typeflag {
