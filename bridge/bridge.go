@@ -62,7 +62,7 @@ var (
 	ErrContent = recording.ErrContent
 	// ErrVerify: bytes did not hash to their name.
 	ErrVerify = errors.New("verification failed")
-	// ErrPartial: some items of several failed.
+	// ErrPartial: some items of several failed, and the others are good.
 	ErrPartial = errors.New("some items failed")
 	// ErrBusy: another process uses the data folder.
 	ErrBusy = errors.New("the data folder is in use")

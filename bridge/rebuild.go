@@ -27,7 +27,7 @@ type Rebuilt struct {
 //	register → layouts → every blob and block hashed → links and index beside the old ones → old set aside, new in place
 //
 // It yields a finding for each link. The folder must not be open: ErrBusy. When the process dies, or ctx ends, on the
-// way, everything is as it was. The error is ErrVerify if a link did not come back.
+// way, everything is as it was. The error is ErrPartial if some links did not come back, and ErrVerify if none did.
 func Rebuild(ctx context.Context, dir string, cfg config.Config, log *slog.Logger, p Progress, yield func(Finding) error) (out Rebuilt, err error) {
 	b, err := prepare(dir, cfg, log)
 	if err != nil {
@@ -60,10 +60,7 @@ func Rebuild(ctx context.Context, dir string, cfg config.Config, log *slog.Logge
 	if err := b.openMapping(true); err != nil {
 		return out, err
 	}
-	if out.Lost > 0 {
-		return out, fmt.Errorf("%w: %d of %d links did not come back", ErrVerify, out.Lost, out.Links+out.Lost)
-	}
-	return out, nil
+	return out, verdict(out.Links, out.Lost, "did not come back")
 }
 
 // audit brings back every link that is missing, and notes whether that was all. The caller holds all of ops.

@@ -444,7 +444,7 @@ func TestRebuildVerifies(t *testing.T) {
 		t.Fatal(err)
 	}
 	done, found, err := rebuild(t, l.dir)
-	if !errors.Is(err, ErrVerify) || done.Links != 2 || done.Lost != 3 {
+	if !errors.Is(err, ErrPartial) || errors.Is(err, ErrVerify) || done.Links != 2 || done.Lost != 3 {
 		t.Fatalf("%+v, %v", done, err)
 	}
 	for i, ok := range []bool{false, false, false, true, true} {
@@ -467,7 +467,7 @@ func TestRebuildVerifies(t *testing.T) {
 			}
 			return nil
 		})
-		if !errors.Is(err, ErrVerify) || errors.Is(err, ErrDamaged) || lost != 3 {
+		if !errors.Is(err, ErrPartial) || errors.Is(err, ErrDamaged) || lost != 3 {
 			t.Errorf("repair %v: %d are lost, %v", repair, lost, err)
 		}
 	}

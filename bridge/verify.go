@@ -19,13 +19,15 @@ type VerifyRequest struct {
 
 // Verify hashes every blob and every block of every link, as both networks would, and yields a finding for each link.
 // With Repair, a link whose block index does not hold is indexed anew from its layout, and a link that the mapping has
-// lost is linked anew, if all its bytes are good. The error is ErrVerify if anything remains wrong, and ErrDamaged as
-// well if the mapping database cannot be read: that takes [Rebuild].
+// lost is linked anew, if all its bytes are good. When links remain damaged the error is ErrPartial if others are good and
+// ErrVerify if none is. It is ErrVerify and ErrDamaged if the mapping database cannot be read: that takes [Rebuild].
 func (b *Bridge) Verify(ctx context.Context, req VerifyRequest, p Progress, yield func(Finding) error) error {
 	s := b.scrubber()
-	bad := 0
+	good, bad := 0, 0
 	count := func(f Finding) error {
-		if !f.OK {
+		if f.OK {
+			good++
+		} else {
 			bad++
 		}
 		return yield(f)
@@ -42,10 +44,18 @@ func (b *Bridge) Verify(ctx context.Context, req VerifyRequest, p Progress, yiel
 	if err != nil {
 		return err
 	}
-	if bad > 0 {
-		return fmt.Errorf("%w: %d links are damaged", ErrVerify, bad)
+	return verdict(good, bad, "are damaged")
+}
+
+// verdict is the error for links of which some are not good.
+func verdict(good, bad int, what string) error {
+	switch {
+	case bad == 0:
+		return nil
+	case good == 0:
+		return fmt.Errorf("%w: all of %d links %s", ErrVerify, bad, what)
 	}
-	return nil
+	return fmt.Errorf("%w: %d of %d links %s", ErrPartial, bad, good+bad, what)
 }
 
 // Finding is what verify says of one link.

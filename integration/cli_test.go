@@ -316,8 +316,8 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestDamageIsFound flips bits in stored bytes: verify names the content with status 4 or 5, and get gives no wrong
-// byte.
+// TestDamageIsFound flips bits in stored bytes: verify names the content with status 5 while there is another that is
+// good, and with 4 when there is none, and get gives no wrong byte.
 func TestDamageIsFound(t *testing.T) {
 	ctx := peertest.Context(t)
 	data := filepath.Join(t.TempDir(), "data")
@@ -332,15 +332,15 @@ func TestDamageIsFound(t *testing.T) {
 	}
 	flip(t, storedFile(t, data, 5_000_000), 2_345_678)
 	r := program.Run(ctx, data, "verify", "--json")
-	if r.Status != 4 && r.Status != 5 {
-		t.Errorf("verify: status %d, want 4 or 5\n%s%s", r.Status, r.Stdout, r.Stderr)
+	if r.Status != 5 {
+		t.Errorf("verify: status %d, want 5\n%s%s", r.Status, r.Stdout, r.Stderr)
 	}
 	if !bytes.Contains(r.Stdout, []byte(c.CID)) {
 		t.Errorf("verify does not name %s: %s", c.CID, r.Stdout)
 	}
 	out := filepath.Join(t.TempDir(), "out")
-	if r := program.Run(ctx, data, "get", c.CID, "-o", out); r.Status == 0 {
-		t.Error("get of a damaged content succeeded")
+	if r := program.Run(ctx, data, "get", c.CID, "-o", out); r.Status != 4 {
+		t.Errorf("get of a damaged content: status %d, want 4\n%s", r.Status, r.Stderr)
 	}
 	if _, err := os.Stat(out); err == nil {
 		t.Error("get of a damaged content left a file")
@@ -349,6 +349,12 @@ func TestDamageIsFound(t *testing.T) {
 		t.Errorf("get of an undamaged content: status %d\n%s", r.Status, r.Stderr)
 	} else {
 		sameFile(t, out, whole)
+	}
+	if r := program.Run(ctx, data, "rm", other.CID); r.Status != 0 {
+		t.Fatalf("rm: status %d\n%s", r.Status, r.Stderr)
+	}
+	if r := program.Run(ctx, data, "verify"); r.Status != 4 {
+		t.Errorf("verify, with nothing good: status %d, want 4\n%s%s", r.Status, r.Stdout, r.Stderr)
 	}
 }
 

@@ -69,6 +69,10 @@ func (a *app) making(ctx context.Context, daemon bool, work func(bridge.Progress
 	if err != nil {
 		return err
 	}
+	if !daemon {
+		defer fmt.Fprintf(a.stderr, "note: no daemon runs on this data folder; start `bridge daemon` so that others can fetch this. "+
+			"The ticket does not say where that is: `bridge ticket %s` makes one that does, while the daemon runs\n", content.CID)
+	}
 	if a.json {
 		return json.NewEncoder(a.stdout).Encode(content)
 	}
@@ -81,9 +85,6 @@ func (a *app) making(ctx context.Context, daemon bool, work func(bridge.Progress
 	for _, note := range content.Notes {
 		fmt.Fprintf(a.stderr, "note: only the CID carries: %s\n", printable(note))
 	}
-	if !daemon {
-		fmt.Fprintln(a.stderr, "note: no daemon runs on this data folder; start `bridge daemon` so that others can fetch this")
-	}
 	return nil
 }
 
@@ -92,6 +93,9 @@ func (a *app) getCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "get CID|HASH|TICKET", Short: "Write a file or folder to disk", Args: arguments(1, "one CID, HASH or TICKET"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if a.json && out == "-" {
+				return fmt.Errorf("%w: --json prints on stdout what was written; it cannot be written there as well", errUsage)
+			}
 			n := offline
 			if strings.HasPrefix(args[0], "blob") {
 				n = online

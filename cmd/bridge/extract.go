@@ -2,6 +2,7 @@ package main
 
 import (
 	"archive/tar"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -57,8 +58,20 @@ func (a *app) write(r api.Reading, out string) error {
 	if err := os.Rename(whole, out); err != nil {
 		return err
 	}
+	if a.json {
+		c := r.Describe()
+		return json.NewEncoder(a.stdout).Encode(written{CID: c.CID, Hash: c.Hash, Format: c.Format, Path: out})
+	}
 	fmt.Fprintln(a.stderr, "wrote", printable(out))
 	return nil
+}
+
+// written is what get prints with --json.
+type written struct {
+	CID    string `json:"cid"`
+	Hash   string `json:"hash,omitempty"` // a folder inside other content has none
+	Format string `json:"format"`
+	Path   string `json:"path"`
 }
 
 func writeFile(r api.Reading, name string) error {

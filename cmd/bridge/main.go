@@ -2,7 +2,7 @@
 //
 // With a daemon on the same data folder a command works through its HTTP API; without one it opens the data folder
 // itself. Results go to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 usage, 3 not found,
-// 4 verification failed, 5 some items failed, 130 interrupted.
+// 4 verification failed, 5 some items failed and others did not, 130 interrupted.
 package main
 
 import (

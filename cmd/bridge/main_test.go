@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,11 +83,35 @@ func TestDamageAndInterruption(t *testing.T) {
 	if code, out, _ := call(t, data, "verify"); code != 4 || !strings.HasPrefix(out, "damaged") {
 		t.Errorf("%d %s", code, out)
 	}
+	other := filepath.Join(dir, "other")
+	if err := os.WriteFile(other, []byte("is good"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := call(t, data, "add", other); code != 0 {
+		t.Fatal(errs)
+	}
+	if code, out, errs := call(t, data, "verify"); code != 5 || strings.Count(out, "damaged") != 1 || !strings.Contains(errs, "1 of 2 links") {
+		t.Errorf("%d %s %s", code, out, errs)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errs bytes.Buffer
 	if code := run(ctx, []string{"--data", data, "verify"}, &out, &errs); code != 130 {
 		t.Errorf("interrupted: %d %s", code, errs.String())
+	}
+}
+
+// TestStatusOfEveryError: what the bridge says has one status.
+func TestStatusOfEveryError(t *testing.T) {
+	for err, want := range map[error]int{
+		errors.New("anything else"): 1,
+		errUsage:                    2, bridge.ErrInvalid: 2, bridge.ErrNotFound: 3, bridge.ErrVerify: 4, bridge.ErrPartial: 5,
+		bridge.ErrContent: 1, bridge.ErrBusy: 1, bridge.ErrDamaged: 1,
+	} {
+		err = fmt.Errorf("what was done: %w", err)
+		if got := exitStatus(t.Context(), err); got != want {
+			t.Errorf("%v: exit status %d, want %d", err, got, want)
+		}
 	}
 }
 
@@ -201,6 +227,17 @@ func TestJSONIsOneObjectALine(t *testing.T) {
 	parse(&id, "id")
 	if len(id.EndpointID) != 64 {
 		t.Errorf("%+v", id)
+	}
+	var w written
+	parse(&w, "get", c.CID, "-o", filepath.Join(dir, "json"))
+	if want := (written{CID: c.CID, Hash: c.Hash, Format: "collection", Path: filepath.Join(dir, "json")}); w != want {
+		t.Errorf("%+v, want %+v", w, want)
+	}
+	if code, stdout, errs := call(t, data, "--json", "get", c.CID, "-o", "-"); code != 2 || stdout != "" || !strings.Contains(errs, "stdout") {
+		t.Errorf("--json get -o -: %d %q %s", code, stdout, errs)
+	}
+	if code, _, errs := call(t, data, "--json", "add", folder); code != 0 || !strings.Contains(errs, "bridge daemon") || !strings.Contains(errs, "bridge ticket "+c.CID) {
+		t.Errorf("without a daemon: %d %s", code, errs)
 	}
 	out := filepath.Join(dir, "out")
 	if code, stdout, errs := call(t, data, "get", c.CID, "-o", out); code != 0 || stdout != "" {
