@@ -48,7 +48,7 @@ func TestGuard(t *testing.T) {
 		"cross-site fetch":       {"127.0.0.1:5021", "/api/v1/id", with("Sec-Fetch-Site", "cross-site"), 403},
 		"liveness needs nothing": {"127.0.0.1:5021", "/livez", nil, 200},
 		"liveness of rebound":    {"evil.example:5021", "/livez", nil, 403},
-		"metrics need a token":   {"127.0.0.1:5021", "/api/v1/openapi.json", nil, 401},
+		"description, no token":  {"127.0.0.1:5021", "/api/v1/openapi.json", nil, 401},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ran := false
