@@ -222,13 +222,23 @@ func newSpeaker(t testing.TB, answer func(p peer.ID, m message.BitSwapMessage)) 
 
 // say sends messages to a peer on one stream.
 func say(ctx context.Context, h libhost.Host, p peer.ID, msgs ...message.BitSwapMessage) error {
+	return sayIn(ctx, h, p, false, msgs...)
+}
+
+// sayIn sends messages in the form of today, or in the old one, which has blocks without their CIDs' prefixes.
+func sayIn(ctx context.Context, h libhost.Host, p peer.ID, old bool, msgs ...message.BitSwapMessage) error {
 	st, err := h.NewStream(ctx, p, bitswap120)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
 	for _, m := range msgs {
-		if err := m.ToNetV1(st); err != nil {
+		if old {
+			err = m.ToNetV0(st)
+		} else {
+			err = m.ToNetV1(st)
+		}
+		if err != nil {
 			return err
 		}
 	}

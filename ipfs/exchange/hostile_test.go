@@ -5,12 +5,12 @@ import (
 	"context"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/ipfs/boxo/bitswap/message"
 	pb "github.com/ipfs/boxo/bitswap/message/pb"
+	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -20,83 +20,189 @@ import (
 	"github.com/iroh-ipfs/bridge/ipfs/host"
 )
 
-// TestBadBlocks: a peer that says it has every block and sends other bytes,
-// under the CID that was asked for and in the old form without one, never gets
-// one of them taken; an honest peer's block is.
+// A gatherer is a peer that wants blocks and keeps those that it gets.
+type gatherer struct {
+	*speaker
+	mu  sync.Mutex
+	got map[cid.Cid]int
+}
+
+func newGatherer(t *testing.T) *gatherer {
+	g := &gatherer{got: map[cid.Cid]int{}}
+	g.speaker = newSpeaker(t, func(_ peer.ID, m message.BitSwapMessage) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for _, blk := range m.Blocks() {
+			g.got[blk.Cid()]++
+		}
+	})
+	return g
+}
+
+// want asks a node for blocks, and for one that the node has, which shows that it answers.
+func (g *gatherer) want(t *testing.T, n *node, cids []cid.Cid) {
+	t.Helper()
+	connect(t, g.h, n.h, "/tcp/")
+	m := message.New(false)
+	for i, c := range append(cids, n.blocks.add(t, []byte("for the gatherer"))) {
+		m.AddEntry(c, int32(i), pb.Message_Wantlist_Block, true)
+	}
+	if err := say(timeout(t, 20*time.Second), g.h.LibP2P(), n.h.ID(), m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// gotOnlyThat checks that the one block came, and no other.
+func (g *gatherer) gotOnlyThat(t *testing.T) {
+	t.Helper()
+	c := sum(t, 1, cid.Raw, mh.SHA2_256, []byte("for the gatherer"))
+	eventually(t, 10*time.Second, "the block that is there is served", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.got[c] > 0
+	})
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.got) != 1 {
+		t.Errorf("%d blocks were passed on", len(g.got)-1)
+	}
+}
+
+// TestBadBlocks: ten thousand blocks whose bytes are not those of CIDs that are wanted just then, from a peer that says
+// it has them all, each with its CID's prefix or in the old form without one. None is taken, none is passed on to a
+// peer that wants them too, under the CID or under the one that the bytes have; an honest peer's blocks are taken.
 func TestBadBlocks(t *testing.T) {
+	const wanted, times = 32, 320 // boxo asks for no more at a time as long as none comes
 	honest, b := start(t, Config{}), start(t, Config{})
-	var sent atomic.Int64
-	var liar *speaker
-	liar = newSpeaker(t, func(p peer.ID, m message.BitSwapMessage) {
-		out := message.New(false)
+	cids := honest.blocks.addMany(t, wanted, 1000)
+	asked := make(chan cid.Cid, 10*wanted)
+	liar := newSpeaker(t, func(_ peer.ID, m message.BitSwapMessage) {
 		for _, e := range m.Wantlist() {
-			if e.Cancel {
-				continue
-			}
-			if e.WantType == pb.Message_Wantlist_Have {
-				out.AddHave(e.Cid)
-			}
-			for range 10 {
-				data := random(uint64(sent.Add(1)), 100)
-				blk := message.New(false) // a message holds one block for each CID
-				blk.AddBlock(forged(e.Cid, data))
-				say(context.Background(), liar.h.LibP2P(), p, blk)
+			if !e.Cancel {
+				select {
+				case asked <- e.Cid:
+				default:
+				}
 			}
 		}
-		say(context.Background(), liar.h.LibP2P(), p, out)
 	})
 	connect(t, b.h, liar.h, "/tcp/")
 	s := session(t, b.Exchange, liar.h.ID())
-	cids := honest.blocks.addMany(t, 200, 1000)
 	s.Prefetch(cids)
+	waiting := map[cid.Cid]bool{}
+	for len(waiting) < wanted {
+		select {
+		case c := <-asked:
+			waiting[c] = true
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%d blocks were asked for", len(waiting))
+		}
+	}
+	var real []cid.Cid // what the bytes hash to
+	var msgs []message.BitSwapMessage
+	for i := range times {
+		m := message.New(false)
+		for j, c := range cids {
+			data := random(uint64(1_000_000+i*wanted+j), 100)
+			if i == 0 {
+				real = append(real, sum(t, 1, cid.Raw, mh.SHA2_256, data))
+				m.AddHave(c)
+			} else {
+				m.AddBlock(forged(c, data))
+			}
+		}
+		msgs = append(msgs, m)
+	}
+	third := newGatherer(t)
+	third.want(t, b, append(append([]cid.Cid{}, cids...), real...))
+	for i, m := range msgs {
+		if err := sayIn(timeout(t, 20*time.Second), liar.h.LibP2P(), b.h.ID(), i%4 == 3, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, 30*time.Second, "ten thousand blocks are read", func() bool {
+		st, err := b.bs.Stat()
+		return err == nil && st.BlocksReceived >= wanted*(times-1)
+	})
 	if data, err := s.Block(timeout(t, time.Second), cids[0]); err == nil {
 		t.Fatalf("%d bytes from the liar", len(data))
 	}
-	if sent.Load() < 300 {
-		t.Fatalf("the liar sent %d blocks", sent.Load())
+	s.mu.Lock()
+	if len(s.wants) != wanted || s.held != 0 {
+		t.Errorf("%d wants, %d bytes held", len(s.wants), s.held)
 	}
+	s.mu.Unlock()
+	third.gotOnlyThat(t)
 	connect(t, b.h, honest.h, "/tcp/")
 	for i, c := range cids {
 		wantBlock(t, s, c, random(uint64(i), 1000))
 	}
 }
 
-// TestUnwantedBlocks is figure 19: ten thousand blocks that nobody asked for and
-// that are not what their CIDs say, a thousand that are too large, and five
-// hundred with CIDs of every refused kind leave nothing behind.
+// refusedBlocks makes blocks whose CIDs are of every kind that is refused, with the bytes that belong to them.
+func refusedBlocks(t *testing.T, n int) (out []blocks.Block) {
+	t.Helper()
+	for i := range n {
+		kind := []cid.Prefix{
+			{MhType: mh.SHA1, MhLength: -1}, {MhType: mh.MD5, MhLength: -1}, {MhType: mh.MURMUR3X64_64, MhLength: -1},
+			{MhType: mh.IDENTITY, MhLength: -1}, // of 200 bytes: more than may be inlined, and a CID of more than 168
+			{MhType: mh.SHA2_256, MhLength: 16}, {MhType: mh.SHA2_512, MhLength: 19}, {MhType: mh.BLAKE3, MhLength: 8},
+		}[i%7]
+		kind.Version, kind.Codec = 1, cid.Raw
+		data := random(uint64(i), 200)
+		c, err := kind.Sum(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kind.MhLength > 0 && len(c.Hash()) > 24 {
+			t.Fatalf("%s has no short digest", c)
+		}
+		if err := CheckCID(c); err == nil {
+			t.Fatalf("%s is not refused", c)
+		}
+		out = append(out, forged(c, data))
+	}
+	return out
+}
+
+// TestUnwantedBlocks: ten thousand blocks that nobody asked for, a thousand that are too large, and five hundred with CIDs
+// of every refused kind leave nothing behind and are not passed on.
 func TestUnwantedBlocks(t *testing.T) {
 	b := start(t, Config{})
 	s := session(t, b.Exchange)
 	waiting := sum(t, 1, cid.Raw, mh.SHA2_256, []byte("wanted"))
+	big := make([]byte, maxBlock+1)
+	tooLarge := sum(t, 1, cid.Raw, mh.SHA2_256, big)
 	s.Prefetch([]cid.Cid{waiting})
 	loud := newSpeaker(t, func(peer.ID, message.BitSwapMessage) {})
 	connect(t, loud.h, b.h, "/tcp/")
+	wants := []cid.Cid{tooLarge}
 	var msgs []message.BitSwapMessage
 	for i := range 100 {
 		m := message.New(false)
 		for j := range 100 {
 			data := random(uint64(i*100+j), 64)
 			c := sum(t, 1, cid.Raw, mh.SHA2_256, append(data, byte(j%2))) // none is right
+			if i == 0 {
+				wants = append(wants, c)
+			}
 			m.AddBlock(forged(c, data))
 		}
 		msgs = append(msgs, m)
 	}
 	large := message.New(false)
-	big := make([]byte, maxBlock+1)
-	large.AddBlock(forged(sum(t, 1, cid.Raw, mh.SHA2_256, big), big))
+	large.AddBlock(forged(tooLarge, big))
 	for range 1000 {
 		msgs = append(msgs, large)
 	}
 	refused := message.New(false)
-	for i, codes := 0, []uint64{mh.SHA1, mh.MD5, mh.MURMUR3X64_64, mh.IDENTITY}; i < 500; i++ {
-		data := random(uint64(i), 200)
-		c, err := cid.Prefix{Version: 1, Codec: cid.Raw, MhType: codes[i%len(codes)], MhLength: -1}.Sum(data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		refused.AddBlock(forged(c, data))
+	for _, blk := range refusedBlocks(t, 500) {
+		wants = append(wants, blk.Cid())
+		refused.AddBlock(blk)
 	}
 	msgs = append(msgs, refused)
+	third := newGatherer(t)
+	third.want(t, b, wants)
 	before := heap()
 	for _, m := range msgs {
 		// A message that is not liked ends its stream only.
@@ -116,8 +222,9 @@ func TestUnwantedBlocks(t *testing.T) {
 		t.Errorf("%d wants, %d bytes held", len(s.wants), s.held)
 	}
 	s.mu.Unlock()
-	if len(b.blocks.m) != 0 {
-		t.Errorf("%d blocks stored", len(b.blocks.m))
+	third.gotOnlyThat(t)
+	if len(b.blocks.m) != 1 { // the gatherer's
+		t.Errorf("%d blocks stored", len(b.blocks.m)-1)
 	}
 	good := start(t, Config{})
 	good.blocks.add(t, []byte("wanted"))
@@ -151,7 +258,7 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestWantlistFlood is figure 18: a hundred peers with ten thousand wants each.
+// TestWantlistFlood: a hundred peers with ten thousand wants each.
 func TestWantlistFlood(t *testing.T) {
 	peers, wants, perMessage := 100, 10000, 1000
 	if testing.Short() {
