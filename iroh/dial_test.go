@@ -51,7 +51,8 @@ func TestLosersAreClosed(t *testing.T) {
 			}
 		}
 	}()
-	r := newRace(client, server.ID(), testALPN, []netip.AddrPort{loopback(server, "127.0.0.1"), loopback(server, "::1")}, nil)
+	r := newRace(client, server.ID(), testALPN)
+	r.add(at(server, loopback(server, "127.0.0.1"), loopback(server, "::1")))
 	if !client.begin() {
 		t.Fatal("closed")
 	}

@@ -36,7 +36,10 @@ var (
 type DialError struct {
 	ID       key.EndpointID
 	ALPN     string
-	Attempts []AttemptError
+	Attempts []AttemptError // in the order in which they failed
+	Lookup   error          // why the resolver found no address; nil if it found some, or was not asked
+
+	unusable error // why none of the addresses that were known could be tried
 }
 
 // AttemptError is the failure of one address.
@@ -57,6 +60,14 @@ func (e *DialError) Error() string {
 		b.WriteString(a.Error())
 	}
 	switch {
+	case e.Lookup != nil && len(e.Attempts) > 0:
+		fmt.Fprintf(&b, "; and no other address was found: %v", e.Lookup)
+	case e.Lookup != nil:
+		fmt.Fprintf(&b, "no address was found: %v", e.Lookup)
+	case len(e.Attempts) == 0:
+		fmt.Fprintf(&b, "the addresses that were found are of no use: %v", e.unusable)
+	}
+	switch {
 	case errors.Is(e, ErrProtocol):
 		fmt.Fprintf(&b, ": check that the peer accepts %q", e.ALPN)
 	case errors.Is(e, ErrWrongID):
@@ -67,11 +78,17 @@ func (e *DialError) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the errors of all attempts.
+// Unwrap returns the errors of all attempts and of the lookup, and why there was nothing to try if that is so.
 func (e *DialError) Unwrap() []error {
-	errs := make([]error, len(e.Attempts))
-	for i, a := range e.Attempts {
-		errs[i] = a
+	var errs []error
+	for _, a := range e.Attempts {
+		errs = append(errs, a)
+	}
+	if e.Lookup != nil {
+		errs = append(errs, e.Lookup)
+	}
+	if len(e.Attempts) == 0 && e.unusable != nil {
+		errs = append(errs, e.unusable)
 	}
 	return errs
 }

@@ -29,8 +29,7 @@
 // # Relays
 //
 // With relays configured (package relay), the closest becomes the endpoint's home: it stays connected to it, and others reach
-// it there who know its id. Every few minutes, or when the home is away for seconds, the closest is chosen anew. Peers are
-// dialed at their home, which need not be ours; a relay that is not the home is left a minute after the last packet to it.
+// it there who know its id. Peers are dialed at their home, which need not be ours (package internal/home).
 //
 // What relays carry is on the same quic-go transport as UDP (package internal/paths), so that a peer that sends its first
 // packet on all paths makes one connection. When such a packet comes through a relay it waits 50 ms for its twin on a direct
@@ -41,6 +40,9 @@
 // The addresses of a peer are tried in order, families taking turns, a new one every 100 ms or as soon as one failed
 // (after RFC 8305). Its relays follow after 400 ms, or when all addresses have failed. The first to complete the handshake
 // has proven the id and wins; attempts that complete later are closed.
+//
+// When an address has none of either, when all have failed, or when none has answered for a second, [Config.Resolver] is asked
+// where the peer is, and what it says joins the race as it comes. A peer that answers where it is said to be costs no look-up.
 //
 // A connection that was dialed through a relay moves to the first direct address on which the peer answers a PATH_CHALLENGE
 // (RFC 9000, section 9). The addresses are probed after the dial and again after pauses of 1 to 60 s. A connection that has

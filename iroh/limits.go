@@ -51,11 +51,11 @@ const (
 	maxConnWindow   = 16 << 20
 	growthBudget    = 64 << 20
 
-	// maxDialAddrs bounds the addresses that are tried for one peer. Against tickets that make us send packets to
+	// maxDialAddrs bounds the addresses that are tried for one peer, and as many that a resolver finds. Against tickets that make us send packets to
 	// hundreds of strangers.
 	maxDialAddrs = 32
 
-	// maxDialRelays bounds the relays that are tried for one peer. Against tickets that make us connect to strangers; package
+	// maxDialRelays bounds the relays that are tried for one peer in the same way. Against tickets that make us connect to strangers; package
 	// home bounds those of all peers.
 	maxDialRelays = 3
 
@@ -75,6 +75,11 @@ const (
 	// relayStagger is how long direct addresses are tried before a relay is, if there are any. It is the time of two
 	// round trips around half the world.
 	relayStagger = 400 * time.Millisecond
+
+	// lookupStagger is how long the addresses that are known are tried before the resolver is asked, if there are any: longer
+	// than a handshake with somebody who is there takes. lookupTime bounds what it may take.
+	lookupStagger = time.Second
+	lookupTime    = 15 * time.Second
 
 	// addrCheck is how often the addresses of the machine are looked at, some 100 µs of system calls.
 	addrCheck = 3 * time.Second

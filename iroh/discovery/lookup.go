@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -78,7 +79,7 @@ func (r *Resolver) run(id key.EndpointID, e *entry, l *lookup) {
 	defer r.mu.Unlock()
 	e.notFound, e.err = time.Time{}, nil
 	if !any {
-		e.notFound, e.err = time.Now(), ErrNotFound
+		e.notFound, e.err = time.Now(), fmt.Errorf("%w: asked %s", ErrNotFound, strings.Join(r.names(), ", "))
 		if len(failures) > 0 {
 			e.err = fmt.Errorf("discovery: no source found %s: %w", id.ShortString(), errors.Join(failures...))
 		}
@@ -87,6 +88,14 @@ func (r *Resolver) run(id key.EndpointID, e *entry, l *lookup) {
 	r.running--
 	close(l.changed)
 	close(l.done)
+}
+
+func (r *Resolver) names() []string {
+	names := make([]string, len(r.cfg.Sources))
+	for i, s := range r.cfg.Sources {
+		names[i] = s.Name()
+	}
+	return names
 }
 
 // store keeps what a source said, and wakes who waits on l.
