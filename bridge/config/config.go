@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -32,18 +33,14 @@ type Config struct {
 	// Local keeps the bridge off the public networks: no public bootstrap peers, relays or name services.
 	Local bool `toml:"local"`
 
-	Iroh   Iroh   `toml:"iroh"`
-	Libp2p Libp2p `toml:"libp2p"`
-	API    API    `toml:"api"`
-	Import Import `toml:"import"`
-}
-
-// Iroh configures the iroh endpoint.
-type Iroh struct {
-	// Listen is the UDP address, host:port; port 0 takes a free one.
-	Listen string `toml:"listen"`
-	// Announce lists addresses (ip:port) that tickets name besides the ones found on local interfaces.
-	Announce []string `toml:"announce"`
+	Iroh      Iroh      `toml:"iroh"`
+	Relay     Relay     `toml:"relay"`
+	Discovery Discovery `toml:"discovery"`
+	Push      Push      `toml:"push"`
+	Provider  Provider  `toml:"provider"`
+	Libp2p    Libp2p    `toml:"libp2p"`
+	API       API       `toml:"api"`
+	Import    Import    `toml:"import"`
 }
 
 // Libp2p configures the IPFS node.
@@ -79,7 +76,9 @@ type Import struct {
 // same machine.
 func Default() Config {
 	return Config{
-		Iroh: Iroh{Listen: "0.0.0.0:4022"},
+		Iroh:      Iroh{Listen: "0.0.0.0:4022", PortMapping: Auto},
+		Relay:     Relay{QADPort: 7842},
+		Discovery: Discovery{Pkarr: Public, DNSOrigin: Public, MDNS: Auto, Publish: PublishRelay},
 		Libp2p: Libp2p{Listen: []string{
 			"/ip4/0.0.0.0/tcp/4021", "/ip4/0.0.0.0/udp/4021/quic-v1",
 			"/ip6/::/tcp/4021", "/ip6/::/udp/4021/quic-v1",
@@ -160,12 +159,24 @@ func set(field reflect.Value, text string) error {
 			return fmt.Errorf("%q is not a boolean; use 1 or 0", text)
 		}
 		field.SetBool(b)
-	case reflect.Uint64:
-		n, err := strconv.ParseUint(text, 10, 64)
+	case reflect.Uint16, reflect.Uint64:
+		n, err := strconv.ParseUint(text, 10, field.Type().Bits())
+		if err != nil {
+			return fmt.Errorf("%q is not a whole number from 0 to %d", text, uint64(1)<<field.Type().Bits()-1)
+		}
+		field.SetUint(n)
+	case reflect.Int64:
+		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
 			return fmt.Errorf("%q is not a whole number", text)
 		}
-		field.SetUint(n)
+		field.SetInt(n)
+	case reflect.Float64:
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
+			return fmt.Errorf("%q is not a number", text)
+		}
+		field.SetFloat(n)
 	case reflect.Slice:
 		var list []string
 		for part := range strings.SplitSeq(text, ",") {
@@ -189,6 +200,9 @@ func (c Config) Validate() error {
 		if _, err := netip.ParseAddrPort(a); err != nil {
 			return fmt.Errorf("config: iroh.announce %q is not an ip:port", a)
 		}
+	}
+	if err := c.validateIroh(); err != nil {
+		return err
 	}
 	host, _, err := net.SplitHostPort(c.API.Listen)
 	if err != nil {

@@ -38,9 +38,12 @@ func TestDefaultsAreValidAndLoadedWithoutAFile(t *testing.T) {
 }
 
 func TestEnvironmentBeatsFileBeatsDefault(t *testing.T) {
-	dir := write(t, "local = true\n[iroh]\nlisten = \"127.0.0.1:1\"\n[libp2p]\nlisten = [\"/ip4/127.0.0.1/tcp/1\"]\n")
+	dir := write(t, "local = true\n[iroh]\nlisten = \"127.0.0.1:1\"\n[libp2p]\nlisten = [\"/ip4/127.0.0.1/tcp/1\"]\n"+
+		"[provider.peer]\nconnections = 3\nbyte_rate = 5\n[push]\nquota = 9\n")
 	c, err := Load(dir, env(map[string]string{
 		"BRIDGE_IROH_LISTEN": "127.0.0.1:2", "BRIDGE_LIBP2P_BOOTSTRAP": "/a, /b", "BRIDGE_IMPORT_MAX_BLOCKS": "7",
+		"BRIDGE_RELAY_URLS": "https://relay.example,default", "BRIDGE_RELAY_QAD_PORT": "7", "BRIDGE_PROVIDER_PEER_BYTE_RATE": "-1",
+		"BRIDGE_PROVIDER_ALL_REQUEST_RATE": "0.5", "BRIDGE_DISCOVERY_MDNS": "off",
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -51,6 +54,10 @@ func TestEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 	want.Libp2p.Listen = []string{"/ip4/127.0.0.1/tcp/1"}
 	want.Libp2p.Bootstrap = []string{"/a", "/b"}
 	want.Import.MaxBlocks = 7
+	want.Relay = Relay{URLs: []string{"https://relay.example", "default"}, QADPort: 7}
+	want.Provider = Provider{Peer: Limit{Connections: 3, ByteRate: -1}, All: Limit{RequestRate: 0.5}}
+	want.Push.Quota = 9
+	want.Discovery.MDNS = Off
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Error(diff)
 	}
@@ -67,6 +74,9 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		"broken syntax": {file: "[iroh\n", want: "line 1"},
 		"bad boolean":   {env: map[string]string{"BRIDGE_LOCAL": "maybe"}, want: "BRIDGE_LOCAL"},
 		"bad number":    {env: map[string]string{"BRIDGE_IMPORT_MAX_BYTES": "-1"}, want: "BRIDGE_IMPORT_MAX_BYTES"},
+		"bad port":      {env: map[string]string{"BRIDGE_RELAY_QAD_PORT": "65536"}, want: "from 0 to 65535"},
+		"bad rate":      {env: map[string]string{"BRIDGE_PROVIDER_ALL_REQUEST_RATE": "NaN"}, want: "not a number"},
+		"bad limit":     {env: map[string]string{"BRIDGE_PROVIDER_PEER_REQUESTS": "1.5"}, want: "not a whole number"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Load(write(t, tc.file), env(tc.env))
@@ -84,6 +94,16 @@ func TestValidateRefuses(t *testing.T) {
 		"no port":         func(c *Config) { c.Iroh.Listen = "127.0.0.1" },
 		"bad announce":    func(c *Config) { c.Iroh.Announce = []string{"localhost:1"} },
 		"unbounded bytes": func(c *Config) { c.Import.MaxBytes = 0 },
+		"relay and none":  func(c *Config) { c.Relay.URLs = []string{Disabled, Public} },
+		"no relay":        func(c *Config) { c.Relay.URLs = []string{"relay.example"} },
+		"relay and query": func(c *Config) { c.Relay.URLs = []string{"https://relay.example/?x"} },
+		"no pkarr":        func(c *Config) { c.Discovery.Pkarr = "on" },
+		"no origin":       func(c *Config) { c.Discovery.DNSOrigin = "" },
+		"no server":       func(c *Config) { c.Discovery.DNSServers = []string{"127.0.0.1"} },
+		"no switch":       func(c *Config) { c.Discovery.MDNS = "yes" },
+		"no mapping":      func(c *Config) { c.Iroh.PortMapping = "" },
+		"all published":   func(c *Config) { c.Discovery.Publish = "all" },
+		"no pusher":       func(c *Config) { c.Push.Peers = []string{"everybody"} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := Default()
@@ -104,5 +124,40 @@ func TestDataDirHonoursXDG(t *testing.T) {
 	dir, err := DataDir(env(map[string]string{"XDG_DATA_HOME": "/x"}))
 	if err != nil || dir != filepath.Join("/x", "iroh-ipfs-bridge") {
 		t.Errorf("got %q, %v", dir, err)
+	}
+}
+
+// TestLocalIsNobodyPublic: what nobody named is not there, and what was named is.
+func TestLocalIsNobodyPublic(t *testing.T) {
+	c := Default()
+	c.Local = true
+	type reach struct {
+		Relays            []string
+		Pkarr, DNS        string
+		MDNS, PortMapping bool
+	}
+	of := func(c Config) reach {
+		return reach{c.RelayURLs(), c.Service(c.Discovery.Pkarr, "pub"), c.Service(c.Discovery.DNSOrigin, "pub"),
+			c.Switched(c.Discovery.MDNS), c.Switched(c.Iroh.PortMapping)}
+	}
+	if diff := cmp.Diff(reach{Relays: []string{}}, of(c)); diff != "" {
+		t.Error(diff)
+	}
+	c.Relay.URLs = []string{"default", "http://127.0.0.1:1"}
+	c.Discovery = Discovery{Pkarr: "http://127.0.0.1:2", DNSOrigin: "example", MDNS: On}
+	c.Iroh.PortMapping = On
+	want := reach{[]string{"http://127.0.0.1:1"}, "http://127.0.0.1:2", "example", true, true}
+	if diff := cmp.Diff(want, of(c)); diff != "" {
+		t.Error(diff)
+	}
+	c = Default()
+	if diff := cmp.Diff(reach{[]string{Public}, "pub", "pub", true, true}, of(c)); diff != "" {
+		t.Error(diff)
+	}
+	c.Relay.URLs = []string{Disabled}
+	c.Discovery = Discovery{Pkarr: Disabled, DNSOrigin: Disabled, MDNS: Off}
+	c.Iroh.PortMapping = Off
+	if diff := cmp.Diff(reach{Relays: []string{}}, of(c)); diff != "" {
+		t.Error(diff)
 	}
 }
