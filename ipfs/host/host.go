@@ -80,11 +80,12 @@ type Config struct {
 
 // Host is a libp2p host with its routing.
 type Host struct {
-	h      host.Host
-	log    *slog.Logger
-	router *router // nil when there is no DHT
-	closed sync.Once
-	err    error
+	h       host.Host
+	log     *slog.Logger
+	router  *router // nil when there is no DHT
+	traffic *traffic
+	closed  sync.Once
+	err     error
 }
 
 // New starts a host.
@@ -115,14 +116,16 @@ func start(ctx context.Context, cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHost(key, cfg.Local)
+	traffic := newTraffic()
+	h, err := newHost(key, traffic, cfg.Local)
 	if err != nil {
 		return nil, err
 	}
+	h.Network().Notify(traffic)
 	if err := listenOn(h, listen, cfg.Listen == nil); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
-	out := &Host{h: h, log: cfg.Logger}
+	out := &Host{h: h, log: cfg.Logger, traffic: traffic}
 	if len(bootstrap) > 0 {
 		if out.router, err = newRouter(h, bootstrap, cfg); err != nil {
 			return nil, errors.Join(err, h.Close())
@@ -134,7 +137,7 @@ func start(ctx context.Context, cfg Config) (*Host, error) {
 
 // newHost makes the libp2p host with exactly the parts that we name. It does not
 // listen yet.
-func newHost(key crypto.PrivKey, local bool) (host.Host, error) {
+func newHost(key crypto.PrivKey, traffic *traffic, local bool) (host.Host, error) {
 	resources, err := resourceManager()
 	if err != nil {
 		return nil, err
@@ -157,6 +160,7 @@ func newHost(key crypto.PrivKey, local bool) (host.Host, error) {
 		libp2p.Muxer(yamux.ID, yamux.DefaultTransport),
 		libp2p.ResourceManager(resources),
 		libp2p.ConnectionManager(conns),
+		libp2p.BandwidthReporter(traffic),
 		libp2p.UserAgent(userAgent),
 		libp2p.Ping(true),
 		libp2p.DisableRelay(),

@@ -344,3 +344,40 @@ func TestProvideWhileClosing(t *testing.T) {
 	}
 	t.Log(<-done)
 }
+
+// TestConns: both sides see the connection, what went over it, and no more of it once it is gone.
+func TestConns(t *testing.T) {
+	a, b := local(t, Config{}), local(t, Config{})
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := a.Connect(ctx, addr(t, b, "/quic-v1")); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-ping.Ping(ctx, a.LibP2P(), b.ID()); r.Error != nil {
+		t.Fatal(r.Error)
+	}
+	out, in := a.Conns(), b.Conns()
+	if len(out) != 1 || len(in) != 1 {
+		t.Fatalf("%+v, %+v", out, in)
+	}
+	c, d := out[0], in[0]
+	if c.Peer != b.ID() || c.Transport != "quic-v1" || !c.Dialed || time.Since(c.Since) > time.Minute || c.RTT <= 0 || c.Sent < 32 || c.Received < 32 ||
+		!strings.HasPrefix(c.Addr, "/ip4/127.0.0.1/udp/") {
+		t.Errorf("dialed: %+v", c)
+	}
+	if d.Peer != a.ID() || d.Dialed || d.Sent < 32 || d.Received < 32 {
+		t.Errorf("accepted: %+v", d)
+	}
+	if err := a.LibP2P().Network().ClosePeer(b.ID()); err != nil {
+		t.Fatal(err)
+	}
+	for len(b.Conns()) > 0 || b.traffic.counts(a.ID()) != nil || a.traffic.counts(b.ID()) != nil {
+		if ctx.Err() != nil {
+			t.Fatal("the connection is still there")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if r := a.Reachability(); r != "public" { // a local host says so itself
+		t.Error(r)
+	}
+}
