@@ -1,0 +1,300 @@
+// Package keeping remembers which blobs are kept though they are in no link: what an operator has fetched, and what others
+// have pushed. They have no CID, and iroh peers get them.
+//
+// The memory is tags in the blob store, whose format says whether the hash is that of a sequence, with all its children:
+//
+//	tag                     stands for
+//	bridge/kept/HEX         what was fetched
+//	bridge/pushed/ID/HEX    what the endpoint with that id has pushed
+//	push/HEX                one blob that came by a push: the provider's account of the quota, see package iroh/blobs/provider
+//
+// A tag comes before the bytes of a fetch, which therefore goes on where it was after a crash; and after those of a push, since a
+// claim alone is to leave no trace. What a crash cut short of a push is still there as its blobs' own tags.
+//
+// # Trust
+//
+// What a pusher says is a sequence is read as one, up to the size that a sequence may have; it is believed in nothing else.
+package keeping
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/iroh-ipfs/bridge/bridge/collection"
+	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/provider"
+	"github.com/iroh-ipfs/bridge/iroh/key"
+	"github.com/iroh-ipfs/bridge/iroh/store"
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
+)
+
+const (
+	keptTag   = "bridge/kept/"
+	pushedTag = "bridge/pushed/"
+)
+
+// Keeper is the memory in a store. It is safe for concurrent use.
+type Keeper struct{ store *store.Store }
+
+// New returns the memory in s.
+func New(s *store.Store) *Keeper { return &Keeper{s} }
+
+// Item is a blob, or a sequence and all its children, that is kept.
+type Item struct {
+	Hash   bao.Hash
+	Format ticket.Format
+	Pushed bool           // by somebody else; fetched by us otherwise
+	By     key.EndpointID // who pushed it; zero when a crash came before that was noted
+
+	tag string
+}
+
+// Keep remembers what is fetched, durably.
+func (k *Keeper) Keep(hash bao.Hash, format ticket.Format) error {
+	return k.store.SetTag(keptTag+hash.String(), hash, format)
+}
+
+// Kept tells whether something is kept for having been fetched.
+func (k *Keeper) Kept(hash bao.Hash) (bool, error) {
+	_, err := k.store.Tag(keptTag + hash.String())
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Unkeep forgets what was to be fetched.
+func (k *Keeper) Unkeep(hash bao.Hash) error { return k.store.DeleteTag(keptTag + hash.String()) }
+
+// Pushed remembers what somebody has pushed. One blob is taken for part of the sequence that it was said to begin before.
+func (k *Keeper) Pushed(by key.EndpointID, hash bao.Hash, format ticket.Format) error {
+	name := pushedTag + by.String() + "/" + hash.String()
+	old, err := k.store.Tag(name)
+	switch {
+	case err == nil && (old.Format == format || format == ticket.Raw):
+		return nil
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return err
+	}
+	return k.store.SetTag(name, hash, format)
+}
+
+// Items lists everything kept: first what was fetched, then what was pushed, each by hash.
+func (k *Keeper) Items() ([]Item, error) {
+	items, strays, err := k.read()
+	if err != nil || len(strays) == 0 {
+		return items, err
+	}
+	held, err := k.hold(items)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range strays {
+		if !held.Has(s.Hash) {
+			items = append(items, s)
+		}
+	}
+	return items, nil
+}
+
+// Find lists the items with a hash.
+func (k *Keeper) Find(hash bao.Hash) ([]Item, error) {
+	items, strays, err := k.read()
+	if err != nil {
+		return nil, err
+	}
+	other := func(i Item) bool { return i.Hash != hash }
+	if items = slices.DeleteFunc(items, other); len(items) > 0 {
+		return items, nil
+	}
+	return slices.DeleteFunc(strays, other), nil
+}
+
+// read returns the items, and blobs that were pushed, most of which belong to one of them.
+func (k *Keeper) read() (items, strays []Item, err error) {
+	for tag, err := range k.store.Tags() {
+		if err != nil {
+			return nil, nil, err
+		}
+		i := Item{Hash: tag.Hash, Format: tag.Format, tag: tag.Name}
+		switch {
+		case strings.HasPrefix(tag.Name, keptTag):
+			items = append(items, i)
+		case strings.HasPrefix(tag.Name, pushedTag):
+			by, _, _ := strings.Cut(strings.TrimPrefix(tag.Name, pushedTag), "/")
+			if i.By, err = key.ParseEndpointID(by); err != nil {
+				return nil, nil, fmt.Errorf("tag %q: %w", tag.Name, err)
+			}
+			i.Pushed = true
+			items = append(items, i)
+		case strings.HasPrefix(tag.Name, provider.PushTag):
+			i.Pushed = true
+			strays = append(strays, i)
+		}
+	}
+	return items, strays, nil
+}
+
+// Blobs lists the hashes of an item: its own, then those of the children as far as they are known.
+func (k *Keeper) Blobs(i Item) ([]bao.Hash, error) {
+	all := []bao.Hash{i.Hash}
+	if i.Format != ticket.HashSeq {
+		return all, nil
+	}
+	seq, err := collection.ReadBlob(k.store, i.Hash)
+	switch {
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrIncomplete), errors.Is(err, collection.ErrTooLarge):
+		return all, nil
+	case err != nil:
+		return nil, err
+	}
+	children, err := blobs.ParseHashSeq(seq)
+	if err != nil {
+		return all, nil // a stranger called it a sequence
+	}
+	return append(all, children...), nil
+}
+
+// Drop forgets all items with a hash, and whose bytes count against the quota of pushes on their account. What is to go with
+// them is told to going before; it may be kept for other reasons.
+func (k *Keeper) Drop(hash bao.Hash, going func([]bao.Hash) error) (dropped []Item, err error) {
+	items, strays, err := k.read()
+	if err != nil {
+		return nil, err
+	}
+	var others []Item
+	for _, i := range items {
+		if i.Hash == hash {
+			dropped = append(dropped, i)
+		} else {
+			others = append(others, i)
+		}
+	}
+	if len(dropped) == 0 {
+		dropped = slices.DeleteFunc(strays, func(i Item) bool { return i.Hash != hash })
+	}
+	held, err := k.hold(others)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range dropped {
+		all, err := k.Blobs(i)
+		if err == nil {
+			err = going(all)
+		}
+		if err == nil {
+			err = k.forget(i, all, held)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return dropped, nil
+}
+
+// forget removes the tags of an item: those of its blobs that nothing else holds, and its own last.
+func (k *Keeper) forget(i Item, all []bao.Hash, held Held) error {
+	if i.Pushed {
+		for _, h := range all {
+			if held.Has(h) {
+				continue
+			}
+			if err := k.store.DeleteTag(provider.PushTag + h.String()); err != nil {
+				return err
+			}
+		}
+	}
+	return k.store.DeleteTag(i.tag)
+}
+
+// Held is a set of hashes that errs on the side of having one. It holds 8 bytes of each.
+type Held []uint64
+
+// Held returns the blobs of everything kept.
+func (k *Keeper) Held() (Held, error) {
+	items, strays, err := k.read()
+	if err != nil {
+		return nil, err
+	}
+	return k.hold(append(items, strays...))
+}
+
+func (k *Keeper) hold(items []Item) (Held, error) {
+	var held Held
+	for _, i := range items {
+		all, err := k.Blobs(i)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range all {
+			held = append(held, short(h))
+		}
+	}
+	slices.Sort(held)
+	return slices.Compact(held), nil
+}
+
+// Has tells whether a blob is among them.
+func (h Held) Has(hash bao.Hash) bool {
+	_, found := slices.BinarySearchFunc(h, short(hash), cmp.Compare[uint64])
+	return found
+}
+
+func short(h bao.Hash) uint64 { return binary.LittleEndian.Uint64(h[:8]) }
+
+// Have is how much of an item is there.
+type Have struct {
+	Collection bool   // a sequence that begins with names
+	Complete   bool   // all of it is there
+	Size       uint64 // bytes of files, as far as they are known
+	Bytes      uint64 // of these, that are there
+}
+
+// Have looks how much of an item is there.
+func (k *Keeper) Have(i Item) (Have, error) {
+	all, err := k.Blobs(i)
+	if err != nil {
+		return Have{}, err
+	}
+	sum := Have{Complete: true}
+	for n, h := range all {
+		st, err := k.store.Status(h)
+		if err != nil {
+			return sum, err
+		}
+		sum.Complete = sum.Complete && st.State == store.Complete
+		if n == 1 && st.State == store.Complete && st.Size <= collection.MaxBytes {
+			if sum.Collection, err = k.names(h); err != nil {
+				return sum, err
+			}
+		}
+		if i.Format == ticket.HashSeq && (n == 0 || n == 1 && sum.Collection) {
+			continue // no file's
+		}
+		sum.Size += st.Size
+		switch st.State {
+		case store.Complete:
+			sum.Bytes += st.Size
+		case store.Partial:
+			sum.Bytes += st.Ranges.Bytes(st.Size)
+		}
+	}
+	return sum, nil
+}
+
+// names tells whether a blob holds a collection's names.
+func (k *Keeper) names(hash bao.Hash) (bool, error) {
+	blob, err := k.store.Open(hash)
+	if err != nil {
+		return false, err
+	}
+	defer blob.Close()
+	var head [64]byte
+	n, err := blob.ReadAt(head[:min(blob.Size(), uint64(len(head)))], 0)
+	return err == nil && blobs.IsCollection(head[:n]), nil
+}
