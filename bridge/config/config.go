@@ -77,7 +77,6 @@ type Import struct {
 func Default() Config {
 	return Config{
 		Iroh:      Iroh{Listen: "0.0.0.0:4022", PortMapping: Auto},
-		Relay:     Relay{QADPort: 7842},
 		Discovery: Discovery{Pkarr: Public, DNSOrigin: Public, MDNS: Auto, Publish: PublishRelay},
 		Libp2p: Libp2p{Listen: []string{
 			"/ip4/0.0.0.0/tcp/4021", "/ip4/0.0.0.0/udp/4021/quic-v1",
@@ -159,10 +158,10 @@ func set(field reflect.Value, text string) error {
 			return fmt.Errorf("%q is not a boolean; use 1 or 0", text)
 		}
 		field.SetBool(b)
-	case reflect.Uint16, reflect.Uint64:
-		n, err := strconv.ParseUint(text, 10, field.Type().Bits())
+	case reflect.Uint64:
+		n, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
-			return fmt.Errorf("%q is not a whole number from 0 to %d", text, uint64(1)<<field.Type().Bits()-1)
+			return fmt.Errorf("%q is not a whole number", text)
 		}
 		field.SetUint(n)
 	case reflect.Int64:

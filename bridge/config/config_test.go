@@ -42,7 +42,7 @@ func TestEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 		"[provider.peer]\nconnections = 3\nbyte_rate = 5\n[push]\nquota = 9\n")
 	c, err := Load(dir, env(map[string]string{
 		"BRIDGE_IROH_LISTEN": "127.0.0.1:2", "BRIDGE_LIBP2P_BOOTSTRAP": "/a, /b", "BRIDGE_IMPORT_MAX_BLOCKS": "7",
-		"BRIDGE_RELAY_URLS": "https://relay.example,default", "BRIDGE_RELAY_QAD_PORT": "7", "BRIDGE_PROVIDER_PEER_BYTE_RATE": "-1",
+		"BRIDGE_RELAY_URLS": "https://relay.example qad=7,default", "BRIDGE_PROVIDER_PEER_BYTE_RATE": "-1",
 		"BRIDGE_PROVIDER_ALL_REQUEST_RATE": "0.5", "BRIDGE_DISCOVERY_MDNS": "off",
 	}))
 	if err != nil {
@@ -54,7 +54,7 @@ func TestEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 	want.Libp2p.Listen = []string{"/ip4/127.0.0.1/tcp/1"}
 	want.Libp2p.Bootstrap = []string{"/a", "/b"}
 	want.Import.MaxBlocks = 7
-	want.Relay = Relay{URLs: []string{"https://relay.example", "default"}, QADPort: 7}
+	want.Relay = Relay{URLs: []string{"https://relay.example qad=7", "default"}}
 	want.Provider = Provider{Peer: Limit{Connections: 3, ByteRate: -1}, All: Limit{RequestRate: 0.5}}
 	want.Push.Quota = 9
 	want.Discovery.MDNS = Off
@@ -74,7 +74,6 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		"broken syntax": {file: "[iroh\n", want: "line 1"},
 		"bad boolean":   {env: map[string]string{"BRIDGE_LOCAL": "maybe"}, want: "BRIDGE_LOCAL"},
 		"bad number":    {env: map[string]string{"BRIDGE_IMPORT_MAX_BYTES": "-1"}, want: "BRIDGE_IMPORT_MAX_BYTES"},
-		"bad port":      {env: map[string]string{"BRIDGE_RELAY_QAD_PORT": "65536"}, want: "from 0 to 65535"},
 		"bad rate":      {env: map[string]string{"BRIDGE_PROVIDER_ALL_REQUEST_RATE": "NaN"}, want: "not a number"},
 		"bad limit":     {env: map[string]string{"BRIDGE_PROVIDER_PEER_REQUESTS": "1.5"}, want: "not a whole number"},
 	} {
@@ -96,6 +95,7 @@ func TestValidateRefuses(t *testing.T) {
 		"unbounded bytes": func(c *Config) { c.Import.MaxBytes = 0 },
 		"relay and none":  func(c *Config) { c.Relay.URLs = []string{Disabled, Public} },
 		"no relay":        func(c *Config) { c.Relay.URLs = []string{"relay.example"} },
+		"relay's port":    func(c *Config) { c.Relay.URLs = []string{"https://relay.example qad=65536"} },
 		"relay and query": func(c *Config) { c.Relay.URLs = []string{"https://relay.example/?x"} },
 		"no pkarr":        func(c *Config) { c.Discovery.Pkarr = "on" },
 		"no origin":       func(c *Config) { c.Discovery.DNSOrigin = "" },

@@ -52,10 +52,9 @@ type Iroh struct {
 // Relay configures through which relays others reach the iroh endpoint.
 type Relay struct {
 	// URLs lists relays, of which the closest becomes the home; Public stands for those of n0, and Disabled, alone, for none.
-	// Empty is Public.
+	// Empty is Public. A relay tells us our address (QUIC address discovery) at UDP port 7842, unless its URL is followed by a
+	// space and qad=PORT or qad=off; one without TLS does so only if it is followed by a port.
 	URLs []string `toml:"urls"`
-	// QADPort is the UDP port at which these relays tell us our address (QUIC address discovery); 0 asks none.
-	QADPort uint16 `toml:"qad_port"`
 	// CAFile names a PEM file with certificates that are trusted to certify relays, besides those of the system.
 	CAFile string `toml:"ca_file"`
 }
@@ -143,7 +142,7 @@ func (c Config) validateIroh() error {
 		if u == Disabled || u == Public {
 			continue
 		}
-		if _, err := relay.ParseURL(u); err != nil {
+		if _, err := relay.ParseNode(u); err != nil {
 			return fmt.Errorf("config: relay.urls: %q is neither %q, %q nor a relay: %w", u, Public, Disabled, err)
 		}
 	}
