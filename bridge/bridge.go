@@ -39,11 +39,12 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/iroh-ipfs/bridge/bridge/config"
+	"github.com/iroh-ipfs/bridge/bridge/keeping"
+	"github.com/iroh-ipfs/bridge/bridge/presence"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/ipfs/exchange"
 	"github.com/iroh-ipfs/bridge/ipfs/host"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
-	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/store"
@@ -79,6 +80,7 @@ type Bridge struct {
 
 	lock     *flock.Flock
 	store    *store.Store
+	keeper   *keeping.Keeper
 	mapping  mapping.Store
 	register *recording.Register
 
@@ -99,11 +101,12 @@ type Bridge struct {
 
 // network is what reaches other machines.
 type network struct {
-	endpoint   *iroh.Endpoint
+	presence   *presence.Presence
 	provider   *blobs.Provider
 	downloader *blobs.Downloader
 	host       *host.Host
 	exchange   *exchange.Exchange
+	stays      bool // it is a daemon's
 }
 
 // Open opens a data folder, creating it if need be. No socket is opened. The folder is locked: ErrBusy if another
@@ -159,6 +162,7 @@ func prepare(dir string, cfg config.Config, log *slog.Logger) (_ *Bridge, err er
 	if b.store, err = store.Open(filepath.Join(dir, "blobs"), store.Config{Logger: log}); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
+	b.keeper = keeping.New(b.store)
 	return b, nil
 }
 
@@ -224,16 +228,26 @@ func (b *Bridge) settle() {
 }
 
 // Online starts the two nodes and begins to serve. It may be called again; the first call counts.
-func (b *Bridge) Online(ctx context.Context) error {
+func (b *Bridge) Online(ctx context.Context) error { return b.start(ctx, b.cfg, true) }
+
+// Visit is Online for a command that ends soon: it finds others, but nobody is told where it is, and no port is mapped.
+func (b *Bridge) Visit(ctx context.Context) error {
+	cfg := b.cfg
+	cfg.Discovery.Publish, cfg.Iroh.PortMapping = config.PublishNothing, config.Off
+	return b.start(ctx, cfg, false)
+}
+
+func (b *Bridge) start(ctx context.Context, cfg config.Config, stays bool) error {
 	b.onlineMu.Lock()
 	defer b.onlineMu.Unlock()
 	if b.net != nil {
 		return nil
 	}
-	n, err := b.connect(ctx)
+	n, err := b.connect(ctx, cfg)
 	if err != nil {
 		return err
 	}
+	n.stays = stays
 	b.net = n
 	b.running.Go(func() { b.acceptIroh(b.life, n) })
 	return nil

@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/store"
-	"github.com/iroh-ipfs/bridge/iroh/ticket"
 	"github.com/iroh-ipfs/bridge/mapping"
 )
 
@@ -26,6 +23,8 @@ type Content struct {
 	Ticket string `json:"ticket" doc:"iroh blob ticket of this bridge"`
 	// Notes say what one of the two networks cannot express; the CID keeps it all the same.
 	Notes []string `json:"notes,omitempty" doc:"what an iroh collection cannot say and only the CID carries"`
+	// Kept is there for what has no CID and is kept all the same.
+	Kept *Kept `json:"kept,omitempty" doc:"why content without a CID is here"`
 }
 
 // Mapped is what map answers: one content's names.
@@ -57,7 +56,7 @@ func (Silent) Bytes(uint64) {}
 func (b *Bridge) describe(l mapping.Link) Content {
 	c := Content{CID: l.CID.String(), Hash: hashText(l.Hash), Format: string(l.Format), Size: l.Size, Blocks: l.Blocks, Notes: l.Notes}
 	if c.Hash != "" {
-		c.Ticket = b.ticketFor(l.Hash, l.Format)
+		c.Ticket = b.ticketFor(l.Hash, irohFormat(l.Format), allAddrs)
 	}
 	return c
 }
@@ -68,53 +67,6 @@ func hashText(h bao.Hash) string {
 		return ""
 	}
 	return h.String()
-}
-
-// ticketFor names the content at this endpoint. Without a running endpoint it carries the id alone.
-func (b *Bridge) ticketFor(hash [32]byte, format mapping.Format) string {
-	t := ticket.Blob{Hash: hash, Format: ticket.HashSeq}
-	if format == mapping.FormatBlob {
-		t.Format = ticket.Raw
-	}
-	if n := b.online(); n != nil {
-		t.Addr = n.endpoint.Addr()
-	} else if k, err := b.irohKey(); err == nil {
-		t.Addr.ID = k.ID()
-	}
-	return t.String()
-}
-
-// A target is what the command line calls CID|HASH|TICKET, parsed.
-type target struct {
-	cid    cid.Cid // Undef unless it was one
-	hash   bao.Hash
-	ticket *ticket.Blob
-	text   string
-}
-
-// parseTarget accepts a CID, /ipfs/CID, a BLAKE3 hash in hex or base32, or a blob ticket. A 64-character hex string
-// is a hash; everything that is a valid CID is a CID.
-func parseTarget(text string) (target, error) {
-	t := target{text: text}
-	switch trimmed := strings.TrimPrefix(text, "/ipfs/"); {
-	case strings.HasPrefix(text, "blob"):
-		parsed, err := ticket.ParseBlob(text)
-		if err != nil {
-			return t, fmt.Errorf("%w: %w", ErrInvalid, err)
-		}
-		t.ticket, t.hash = &parsed, parsed.Hash
-	default:
-		if h, err := bao.ParseHash(text); err == nil {
-			t.hash = h
-			break
-		}
-		c, err := cid.Decode(trimmed)
-		if err != nil {
-			return t, fmt.Errorf("%w: %q is neither a CID, a BLAKE3 hash nor a blob ticket", ErrInvalid, recording.Shorten(text))
-		}
-		t.cid = c
-	}
-	return t, nil
 }
 
 // find resolves a target to its link. For a file or folder inside a linked folder the link returned is one made up for
@@ -207,7 +159,7 @@ func (b *Bridge) Map(ctx context.Context, text string) (Mapped, error) {
 	return m, nil
 }
 
-// List calls yield for every link until it returns false.
+// List calls yield for every link, then for everything kept without one, until it returns false.
 func (b *Bridge) List(ctx context.Context, yield func(Content) bool) error {
 	for l, err := range b.mapping.Links(ctx) {
 		if err != nil {
@@ -215,6 +167,19 @@ func (b *Bridge) List(ctx context.Context, yield func(Content) bool) error {
 		}
 		if !yield(b.describe(l)) {
 			return nil
+		}
+	}
+	items, err := b.keeper.Items()
+	if err != nil {
+		return fmt.Errorf("bridge: %w", err)
+	}
+	for _, i := range items {
+		c, err := b.describeKept(i)
+		if err != nil {
+			return err
+		}
+		if !yield(c) {
+			return ctx.Err()
 		}
 	}
 	return nil

@@ -2,8 +2,6 @@ package bridge
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 
 	"golang.org/x/sync/errgroup"
@@ -14,7 +12,6 @@ import (
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
-	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 	"github.com/iroh-ipfs/bridge/mapping"
@@ -22,7 +19,8 @@ import (
 
 // ExposeRequest names iroh content to be reachable from IPFS.
 type ExposeRequest struct {
-	Ticket string `json:"ticket" doc:"iroh blob ticket, raw or hash sequence"`
+	Ticket string   `json:"ticket" doc:"iroh blob ticket, raw or hash sequence; or a BLAKE3 hash, with an s before it that of a sequence"`
+	From   []string `json:"from,omitempty" doc:"further providers: endpoint ids, endpoint or blob tickets"`
 }
 
 // Expose fetches what a ticket names, verified, and lays it out as UnixFS while it comes in:
@@ -32,16 +30,16 @@ type ExposeRequest struct {
 // A raw blob becomes a file, a collection a folder, any other hash sequence a folder of numbered files. What is here
 // already is not fetched again; a download that was cut goes on where it was.
 func (b *Bridge) Expose(ctx context.Context, req ExposeRequest, p Progress) (Content, error) {
-	t, err := ticket.ParseBlob(req.Ticket)
+	t, err := b.seek(req.Ticket, false, req.From)
 	if err != nil {
-		return Content{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return Content{}, err
 	}
-	if l, err := b.find(ctx, target{hash: t.Hash}); err == nil && l.Layout != [32]byte{} {
+	if l, err := b.find(ctx, target{hash: t.hash}); err == nil && l.Layout != [32]byte{} {
 		return b.describe(l), nil
 	}
-	n := b.online()
-	if n == nil {
-		return Content{}, errors.New("bridge: the network is not up")
+	download, err := b.downloading(t)
+	if err != nil {
+		return Content{}, err
 	}
 	profile, err := profileOf("")
 	if err != nil {
@@ -53,59 +51,45 @@ func (b *Bridge) Expose(ctx context.Context, req ExposeRequest, p Progress) (Con
 	}
 	defer end()
 	// The blobs are referenced before they come, so that no purge takes them away.
-	if err := r.Hold(t.Hash); err != nil {
+	if err := r.Hold(t.hash); err != nil {
 		return Content{}, err
 	}
-	p.Item(t.Hash.String(), -1)
+	p.Item(t.hash.String(), -1)
 	var root unixfs.Entry
 	var format mapping.Format
 	a := arrival.New(p)
 	both, bothCtx := errgroup.WithContext(ctx)
 	both.Go(func() error {
-		_, err := n.downloader.Fetch(bothCtx, []ticket.EndpointAddr{t.Addr}, t.Hash, t.Format, a)
-		err = fetchError(err)
+		_, err := download(bothCtx, a)
 		a.End(err)
 		return err
 	})
 	both.Go(func() (err error) {
-		root, format, err = b.layOutTicket(bothCtx, r, t, a)
+		root, format, err = b.layOutSought(bothCtx, r, t, a)
 		return err
 	})
 	if err := both.Wait(); err != nil {
 		return Content{}, err
 	}
-	link, err := r.CommitAs(ctx, root.CID, t.Hash, format)
+	link, err := r.CommitAs(ctx, root.CID, t.hash, format)
 	if err != nil {
 		return Content{}, err
 	}
 	return b.linked(link), nil
 }
 
-// layOutTicket computes the UnixFS layout of what a ticket names.
-func (b *Bridge) layOutTicket(ctx context.Context, r *recording.Recording, t ticket.Blob, a *arrival.Arrival) (unixfs.Entry, mapping.Format, error) {
-	if t.Format == ticket.Raw {
-		root, err := b.layOut(ctx, r, t.Hash.String(), t.Hash, a)
+// layOutSought computes the UnixFS layout of what is being fetched.
+func (b *Bridge) layOutSought(ctx context.Context, r *recording.Recording, t sought, a *arrival.Arrival) (unixfs.Entry, mapping.Format, error) {
+	if t.format == ticket.Raw {
+		root, err := b.layOut(ctx, r, t.hash.String(), t.hash, a)
 		return root, mapping.FormatBlob, err
 	}
-	src, err := b.sequence(ctx, r, t.Hash, a)
+	src, err := b.sequence(ctx, r, t.hash, a)
 	if err != nil {
 		return unixfs.Entry{}, "", err
 	}
 	root, err := r.Folder(ctx, src, ".", 0)
 	return root, src.Format, err
-}
-
-// fetchError sorts the downloader's errors into the bridge's.
-func fetchError(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, bao.ErrHashMismatch):
-		return fmt.Errorf("%w: the provider sent bytes that do not match the hash; nothing of them was kept: %w", ErrVerify, err)
-	case errors.Is(err, blobs.ErrNotFound):
-		return fmt.Errorf("%w: the provider does not have the content: %w", ErrNotFound, err)
-	}
-	return fmt.Errorf("bridge: %w", err)
 }
 
 // blobSource is the files of a hash sequence, in the store or about to be.

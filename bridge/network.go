@@ -5,18 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/iroh-ipfs/bridge/bridge/config"
+	"github.com/iroh-ipfs/bridge/bridge/presence"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/ipfs/exchange"
 	"github.com/iroh-ipfs/bridge/ipfs/host"
-	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/provider"
 	"github.com/iroh-ipfs/bridge/mapping"
 )
 
@@ -24,6 +26,7 @@ import (
 type Identity struct {
 	EndpointID  string   `json:"endpointId" doc:"iroh endpoint id, hex"`
 	IrohAddrs   []string `json:"irohAddrs" doc:"UDP addresses of the iroh endpoint, ip:port"`
+	HomeRelay   string   `json:"homeRelay,omitempty" doc:"URL of the relay by which others reach the iroh endpoint, once there is one"`
 	PeerID      string   `json:"peerId" doc:"libp2p peer id"`
 	Libp2pAddrs []string `json:"libp2pAddrs" doc:"full multiaddrs with /p2p/"`
 }
@@ -31,9 +34,13 @@ type Identity struct {
 // Identity returns the ids, and the addresses when online.
 func (b *Bridge) Identity() (Identity, error) {
 	if n := b.online(); n != nil {
-		id := Identity{EndpointID: n.endpoint.ID().String(), IrohAddrs: []string{}, PeerID: n.host.ID().String(), Libp2pAddrs: n.host.Addrs()}
-		for _, a := range n.endpoint.Addr().Direct {
+		addr := n.presence.Endpoint.Addr()
+		id := Identity{EndpointID: addr.ID.String(), IrohAddrs: []string{}, PeerID: n.host.ID().String(), Libp2pAddrs: n.host.Addrs()}
+		for _, a := range addr.Direct {
 			id.IrohAddrs = append(id.IrohAddrs, a.String())
+		}
+		if len(addr.Relays) > 0 {
+			id.HomeRelay = addr.Relays[0]
 		}
 		return id, nil
 	}
@@ -55,7 +62,7 @@ func (b *Bridge) Identity() (Identity, error) {
 func (b *Bridge) libp2pKeyPath() string { return filepath.Join(b.dir, "libp2p.key") }
 
 // connect opens the sockets of both networks.
-func (b *Bridge) connect(ctx context.Context) (_ *network, err error) {
+func (b *Bridge) connect(ctx context.Context, cfg config.Config) (_ *network, err error) {
 	n := &network{}
 	defer func() {
 		if err != nil {
@@ -66,20 +73,15 @@ func (b *Bridge) connect(ctx context.Context) (_ *network, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
-	var announce []netip.AddrPort
-	for _, a := range b.cfg.Iroh.Announce {
-		announce = append(announce, netip.MustParseAddrPort(a)) // Validate has parsed it
+	if n.presence, err = presence.Open(cfg, secret, []string{blobs.ALPN}, b.log); err != nil {
+		return nil, fmt.Errorf("bridge: %w", err)
 	}
-	n.endpoint, err = iroh.Listen(iroh.Config{
-		SecretKey: secret, Listen: b.cfg.Iroh.Listen, Announce: announce, ALPNs: []string{blobs.ALPN}, Logger: b.log,
+	n.provider = blobs.NewProvider(provider.Config{
+		Store: b.store, Push: pushConfig(cfg.Push), Limits: providerLimits(cfg.Provider), Events: listener{b}, Logger: b.log,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("bridge: iroh endpoint on %s: %w", b.cfg.Iroh.Listen, err)
-	}
-	n.provider = blobs.NewProvider(blobs.ProviderConfig{Store: b.store, Logger: b.log})
-	n.downloader = blobs.NewDownloader(blobs.DownloaderConfig{Store: b.store, Endpoint: n.endpoint, Logger: b.log})
+	n.downloader = blobs.NewDownloader(blobs.DownloaderConfig{Store: b.store, Endpoint: n.presence.Endpoint, Logger: b.log})
 	n.host, err = host.New(ctx, host.Config{
-		KeyFile: b.libp2pKeyPath(), Listen: b.cfg.Libp2p.Listen, Bootstrap: b.cfg.Libp2p.Bootstrap, Local: b.cfg.Local, Roots: b.roots, Logger: b.log,
+		KeyFile: b.libp2pKeyPath(), Listen: cfg.Libp2p.Listen, Bootstrap: cfg.Libp2p.Bootstrap, Local: cfg.Local, Roots: b.roots, Logger: b.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bridge: libp2p host: %w", err)
@@ -121,10 +123,22 @@ func (n *network) close() error {
 	if n.host != nil {
 		errs = append(errs, n.host.Close())
 	}
-	if n.endpoint != nil {
-		errs = append(errs, n.endpoint.Close())
+	if n.presence != nil {
+		errs = append(errs, n.presence.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// WaitRelay waits until others can reach the iroh endpoint through its home relay, no longer than patience; without relays
+// it returns at once.
+func (b *Bridge) WaitRelay(ctx context.Context, patience time.Duration) {
+	n := b.online()
+	if n == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_ = n.presence.Endpoint.WaitRelay(ctx) // it goes on trying
 }
 
 // acceptIroh serves iroh connections until the endpoint closes.
@@ -132,7 +146,7 @@ func (b *Bridge) acceptIroh(ctx context.Context, n *network) {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	for {
-		conn, err := n.endpoint.Accept(ctx)
+		conn, err := n.presence.Endpoint.Accept(ctx)
 		if err != nil {
 			return // the endpoint is closed
 		}

@@ -4,20 +4,40 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
+	"github.com/iroh-ipfs/bridge/bridge/keeping"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/mapping"
 )
 
 // Remove unlinks a content: from now on neither network gets it. Its blobs are deleted soon after, those that nothing
-// else needs. A file added in place is left where it is.
+// else needs. A file added in place is left where it is. What is named by its hash is not kept any more either.
 func (b *Bridge) Remove(ctx context.Context, text string) (Mapped, error) {
 	t, err := parseTarget(text)
 	if err != nil {
 		return Mapped{}, err
 	}
+	m, unlinked := b.unlink(ctx, t, text)
+	if unlinked != nil && t.cid.Defined() && t.cid.Type() == cid.Raw {
+		t.hash, _ = mapping.BLAKE3Of(t.cid) // it may be kept under its other name
+	}
+	kept, found, err := b.letGo(ctx, t.hash)
+	switch {
+	case err != nil:
+		return Mapped{}, err
+	case found && (errors.Is(unlinked, ErrNotFound) || errors.Is(unlinked, ErrInvalid)):
+		return kept, nil
+	}
+	return m, unlinked
+}
+
+// unlink removes a link.
+func (b *Bridge) unlink(ctx context.Context, t target, text string) (Mapped, error) {
 	l, err := b.find(ctx, t)
 	if errors.Is(err, ErrNotFound) || err == nil && l.Layout == [32]byte{} {
 		m, lost := b.forgetLost(ctx, t)
@@ -117,10 +137,12 @@ var errUnaudited = errors.New("the links have not been looked through yet")
 // be among what nothing refers to.
 func (b *Bridge) sweep(ctx context.Context) error {
 	b.purgeDue.Store(false)
-	err := b.mapping.Purge(ctx, b.orphan)
+	held := sync.OnceValues(b.keeper.Held)
+	orphan := func(hash [32]byte) error { return b.orphan(hash, held) }
+	err := b.mapping.Purge(ctx, orphan)
 	if errors.Is(err, errUnaudited) {
 		if err = b.audit(ctx); err == nil && b.audited.Load() {
-			err = b.mapping.Purge(ctx, b.orphan)
+			err = b.mapping.Purge(ctx, orphan)
 		}
 	}
 	if err != nil {
@@ -129,15 +151,19 @@ func (b *Bridge) sweep(ctx context.Context) error {
 	return err
 }
 
-// orphan deletes a blob that nothing refers to any more.
-func (b *Bridge) orphan(hash [32]byte) error {
+// orphan deletes a blob that no link refers to any more, unless it is kept.
+func (b *Bridge) orphan(hash [32]byte, held func() (keeping.Held, error)) error {
 	if !b.audited.Load() {
 		return errUnaudited
+	}
+	if kept, err := held(); err != nil || kept.Has(hash) {
+		return err
 	}
 	if err := b.register.Drop(hash); err != nil {
 		return err
 	}
-	if err := b.store.Delete(hash); err != nil && !errors.Is(err, store.ErrNotFound) {
+	// What is busy is being pushed just now, and kept therefore.
+	if err := b.store.Delete(hash); err != nil && !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrBusy) {
 		return err
 	}
 	return nil

@@ -17,7 +17,8 @@ type VerifyRequest struct {
 	Repair bool `json:"repair,omitempty" doc:"rebuild the block index from the links and blobs, and bring back links that were lost"`
 }
 
-// Verify hashes every blob and every block of every link, as both networks would, and yields a finding for each link.
+// Verify hashes every blob and every block of every link, as both networks would, and yields a finding for each link; then
+// every blob that is kept without one.
 // With Repair, a link whose block index does not hold is indexed anew from its layout, and a link that the mapping has
 // lost is linked anew, if all its bytes are good. When links remain damaged the error is ErrPartial if others are good and
 // ErrVerify if none is. It is ErrVerify and ErrDamaged if the mapping database cannot be read: that takes [Rebuild].
@@ -37,6 +38,9 @@ func (b *Bridge) Verify(ctx context.Context, req VerifyRequest, p Progress, yiel
 		err = s.Restore(ctx, p, count)
 	} else if err == nil {
 		err = s.Lost(ctx, count)
+	}
+	if err == nil {
+		err = b.verifyKept(ctx, p, count)
 	}
 	if err = mappingError(err); errors.Is(err, ErrDamaged) {
 		return fmt.Errorf("%w: %w", ErrVerify, err)

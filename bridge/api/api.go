@@ -3,18 +3,24 @@
 //	POST   /api/v1/add                 add a file or folder           NDJSON events
 //	POST   /api/v1/expose              iroh content to IPFS           NDJSON events
 //	POST   /api/v1/import              IPFS content to iroh           NDJSON events
+//	POST   /api/v1/fetch               iroh content to here, no CID   NDJSON events
+//	POST   /api/v1/push                content to an iroh node        NDJSON events
+//	POST   /api/v1/observe             what an iroh node has          NDJSON events
 //	POST   /api/v1/verify              hash everything                NDJSON events
 //	GET    /api/v1/content/{target}    a file's bytes, or a folder as tar
 //	GET    /api/v1/map/{target}        every name of a content
 //	GET    /api/v1/links               everything linked              NDJSON
 //	DELETE /api/v1/links/{target}      unlink
+//	GET    /api/v1/ticket/{target}     a ticket of what is here
+//	GET    /api/v1/peers               connections on both networks
+//	GET    /api/v1/doctor              what works and what does not
 //	GET    /api/v1/id, /api/v1/version, /livez, /readyz
 //	GET    /api/v1/openapi.json        this list, generated from the handlers
 //
 // # NDJSON
 //
-// A long operation answers 200 and one [Event] a line: any number of item and bytes events, then exactly one done or
-// error event. A stream without that last line was cut off. Errors before the stream begins, and in error events, are
+// A long operation answers 200 and one [Event] a line: any number of item, bytes, finding and observed events,
+// then exactly one done or error event. A stream without that last line was cut off. Errors before the stream begins, and in error events, are
 // problem details (RFC 9457) whose type says which of the bridge's errors it is.
 //
 // # Who may call
@@ -45,6 +51,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/iroh-ipfs/bridge/bridge"
+	"github.com/iroh-ipfs/bridge/bridge/doctor"
 )
 
 // Service is what the API offers, and what its client gives back: the bridge itself behaves the same.
@@ -52,6 +59,9 @@ type Service interface {
 	Add(ctx context.Context, req bridge.AddRequest, p bridge.Progress) (bridge.Content, error)
 	Expose(ctx context.Context, req bridge.ExposeRequest, p bridge.Progress) (bridge.Content, error)
 	Import(ctx context.Context, req bridge.ImportRequest, p bridge.Progress) (bridge.Content, error)
+	Fetch(ctx context.Context, req bridge.FetchRequest, p bridge.Progress) (bridge.Fetched, error)
+	Push(ctx context.Context, req bridge.PushRequest, p bridge.Progress) (bridge.Pushed, error)
+	Observe(ctx context.Context, req bridge.ObserveRequest, yield func(bridge.Observed) error) error
 	Verify(ctx context.Context, req bridge.VerifyRequest, p bridge.Progress, yield func(bridge.Finding) error) error
 	// Open finds content to read; what a ticket names is fetched first if need be. The caller closes it.
 	Open(ctx context.Context, target string, p bridge.Progress) (Reading, error)
@@ -59,6 +69,9 @@ type Service interface {
 	List(ctx context.Context, yield func(bridge.Content) bool) error
 	Remove(ctx context.Context, target string) (bridge.Mapped, error)
 	Identity() (bridge.Identity, error)
+	Ticket(ctx context.Context, req bridge.TicketRequest) (bridge.Ticket, error)
+	Peers(ctx context.Context) (bridge.Peers, error)
+	Doctor(ctx context.Context) (doctor.Diagnosis, error)
 }
 
 // Reading is content being handed out: a file's bytes, or a folder as a tar stream.
@@ -73,13 +86,16 @@ type Reading interface {
 
 // Event is one line of a long operation's answer.
 type Event struct {
-	Event   string          `json:"event" enum:"item,bytes,finding,done,error"`
-	Name    string          `json:"name,omitempty" doc:"item: what is worked on now"`
-	Size    int64           `json:"size,omitempty" doc:"item: its bytes, -1 when not known"`
-	Bytes   uint64          `json:"bytes,omitempty" doc:"bytes: file bytes done since the last such event"`
-	Finding *bridge.Finding `json:"finding,omitempty" doc:"finding: what verify says of one link"`
-	Content *bridge.Content `json:"content,omitempty" doc:"done: what add, expose or import made"`
-	Problem *Problem        `json:"problem,omitempty" doc:"error: why it ended"`
+	Event    string           `json:"event" enum:"item,bytes,finding,observed,done,error"`
+	Name     string           `json:"name,omitempty" doc:"item: what is worked on now"`
+	Size     int64            `json:"size,omitempty" doc:"item: its bytes, -1 when not known"`
+	Bytes    uint64           `json:"bytes,omitempty" doc:"bytes: file bytes done since the last such event"`
+	Finding  *bridge.Finding  `json:"finding,omitempty" doc:"finding: what verify says of one link"`
+	Observed *bridge.Observed `json:"observed,omitempty" doc:"observed: what the provider has now"`
+	Content  *bridge.Content  `json:"content,omitempty" doc:"done: what add, expose or import made"`
+	Fetched  *bridge.Fetched  `json:"fetched,omitempty" doc:"done: what fetch brought"`
+	Pushed   *bridge.Pushed   `json:"pushed,omitempty" doc:"done: what push sent"`
+	Problem  *Problem         `json:"problem,omitempty" doc:"error: why it ended"`
 }
 
 // Problem is an error as problem details (RFC 9457).

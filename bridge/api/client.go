@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/iroh-ipfs/bridge/bridge"
+	"github.com/iroh-ipfs/bridge/bridge/doctor"
 )
 
 // ErrNoDaemon says that no daemon runs on the data folder.
@@ -107,11 +108,18 @@ func get[T any](ctx context.Context, c *Client, method, path string) (T, error) 
 	return v, nil
 }
 
-// events runs a long operation and follows its events to the last.
-func (c *Client) events(ctx context.Context, path string, body any, p bridge.Progress, finding func(bridge.Finding) error) (bridge.Content, error) {
+// hearers are who hears the events of a long operation, besides its progress; a nil one expects none.
+type hearers struct {
+	progress bridge.Progress
+	finding  func(bridge.Finding) error
+	observed func(bridge.Observed) error
+}
+
+// events runs a long operation, follows its events to the last, and returns that.
+func (c *Client) events(ctx context.Context, path string, body any, to hearers) (Event, error) {
 	resp, err := c.do(ctx, "POST", path, body)
 	if err != nil {
-		return bridge.Content{}, err
+		return Event{}, err
 	}
 	defer resp.Body.Close()
 	dec := json.NewDecoder(bufio.NewReader(resp.Body))
@@ -119,55 +127,111 @@ func (c *Client) events(ctx context.Context, path string, body any, p bridge.Pro
 		var e Event
 		if err := dec.Decode(&e); err != nil {
 			if ctx.Err() != nil {
-				return bridge.Content{}, ctx.Err()
+				return Event{}, ctx.Err()
 			}
-			return bridge.Content{}, fmt.Errorf("the daemon broke off before it was done: %w", err)
+			return Event{}, fmt.Errorf("the daemon broke off before it was done: %w", err)
 		}
-		switch e.Event {
-		case "item":
-			p.Item(e.Name, e.Size)
-		case "bytes":
-			p.Bytes(e.Bytes)
-		case "finding":
-			if e.Finding == nil || finding == nil {
-				return bridge.Content{}, errors.New("the daemon answered with a finding that nobody asked for")
-			}
-			if err := finding(*e.Finding); err != nil {
-				return bridge.Content{}, err
-			}
-		case "error":
-			if e.Problem == nil {
-				return bridge.Content{}, errors.New("the daemon reported an error without saying which")
-			}
-			return bridge.Content{}, e.Problem.Err()
-		case "done":
-			if e.Content == nil {
-				return bridge.Content{}, nil
-			}
-			return *e.Content, nil
+		if e.Event == "done" {
+			return e, nil
+		}
+		if err := to.hear(e); err != nil {
+			return Event{}, err
 		}
 	}
 }
 
+// hear hands over one event that is not the last. An error event is its error.
+func (h hearers) hear(e Event) error {
+	switch {
+	case e.Event == "item" && h.progress != nil:
+		h.progress.Item(e.Name, e.Size)
+	case e.Event == "bytes" && h.progress != nil:
+		h.progress.Bytes(e.Bytes)
+	case e.Event == "finding" && e.Finding != nil && h.finding != nil:
+		return h.finding(*e.Finding)
+	case e.Event == "observed" && e.Observed != nil && h.observed != nil:
+		return h.observed(*e.Observed)
+	case e.Event == "finding", e.Event == "observed":
+		return errors.New("the daemon answered with an event that nobody asked for")
+	case e.Event == "error" && e.Problem == nil:
+		return errors.New("the daemon reported an error without saying which")
+	case e.Event == "error":
+		return e.Problem.Err()
+	}
+	return nil
+}
+
+// making runs an operation whose last event has content.
+func (c *Client) making(ctx context.Context, path string, body any, p bridge.Progress) (bridge.Content, error) {
+	done, err := c.events(ctx, path, body, hearers{progress: p})
+	if err != nil || done.Content == nil {
+		return bridge.Content{}, err
+	}
+	return *done.Content, nil
+}
+
 // Add implements Service.
 func (c *Client) Add(ctx context.Context, req bridge.AddRequest, p bridge.Progress) (bridge.Content, error) {
-	return c.events(ctx, "/api/v1/add", req, p, nil)
+	return c.making(ctx, "/api/v1/add", req, p)
 }
 
 // Expose implements Service.
 func (c *Client) Expose(ctx context.Context, req bridge.ExposeRequest, p bridge.Progress) (bridge.Content, error) {
-	return c.events(ctx, "/api/v1/expose", req, p, nil)
+	return c.making(ctx, "/api/v1/expose", req, p)
 }
 
 // Import implements Service.
 func (c *Client) Import(ctx context.Context, req bridge.ImportRequest, p bridge.Progress) (bridge.Content, error) {
-	return c.events(ctx, "/api/v1/import", req, p, nil)
+	return c.making(ctx, "/api/v1/import", req, p)
+}
+
+// Fetch implements Service.
+func (c *Client) Fetch(ctx context.Context, req bridge.FetchRequest, p bridge.Progress) (bridge.Fetched, error) {
+	done, err := c.events(ctx, "/api/v1/fetch", req, hearers{progress: p})
+	if err != nil || done.Fetched == nil {
+		return bridge.Fetched{}, err
+	}
+	return *done.Fetched, nil
+}
+
+// Push implements Service.
+func (c *Client) Push(ctx context.Context, req bridge.PushRequest, p bridge.Progress) (bridge.Pushed, error) {
+	done, err := c.events(ctx, "/api/v1/push", req, hearers{progress: p})
+	if err != nil || done.Pushed == nil {
+		return bridge.Pushed{}, err
+	}
+	return *done.Pushed, nil
+}
+
+// Observe implements Service.
+func (c *Client) Observe(ctx context.Context, req bridge.ObserveRequest, yield func(bridge.Observed) error) error {
+	_, err := c.events(ctx, "/api/v1/observe", req, hearers{observed: yield})
+	return err
 }
 
 // Verify implements Service.
 func (c *Client) Verify(ctx context.Context, req bridge.VerifyRequest, p bridge.Progress, yield func(bridge.Finding) error) error {
-	_, err := c.events(ctx, "/api/v1/verify", req, p, yield)
+	_, err := c.events(ctx, "/api/v1/verify", req, hearers{progress: p, finding: yield})
 	return err
+}
+
+// Ticket implements Service.
+func (c *Client) Ticket(ctx context.Context, req bridge.TicketRequest) (bridge.Ticket, error) {
+	query := url.Values{"parts": {req.Parts}}
+	if req.Recursive {
+		query.Set("recursive", "true")
+	}
+	return get[bridge.Ticket](ctx, c, "GET", "/api/v1/ticket/"+segment(req.Content)+"?"+query.Encode())
+}
+
+// Peers implements Service.
+func (c *Client) Peers(ctx context.Context) (bridge.Peers, error) {
+	return get[bridge.Peers](ctx, c, "GET", "/api/v1/peers")
+}
+
+// Doctor implements Service.
+func (c *Client) Doctor(ctx context.Context) (doctor.Diagnosis, error) {
+	return get[doctor.Diagnosis](ctx, c, "GET", "/api/v1/doctor")
 }
 
 // segment makes a target one part of a URL's path.

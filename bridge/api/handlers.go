@@ -12,12 +12,15 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/iroh-ipfs/bridge/bridge"
+	"github.com/iroh-ipfs/bridge/bridge/doctor"
 )
 
 // Local makes the service of an open bridge.
 func Local(b *bridge.Bridge) Service { return local{b} }
 
 type local struct{ *bridge.Bridge }
+
+func (l local) Peers(context.Context) (bridge.Peers, error) { return l.Bridge.Peers(), nil }
 
 func (l local) Open(ctx context.Context, target string, p bridge.Progress) (Reading, error) {
 	e, err := l.Bridge.Open(ctx, target, p)
@@ -51,7 +54,7 @@ type targetInput struct {
 
 func (h *handlers) register(api huma.API) {
 	events := map[string]*huma.Response{
-		"200": {Description: "NDJSON: any number of item, bytes and finding events, then one done or error",
+		"200": {Description: "NDJSON: any number of item, bytes, finding and observed events, then one done or error",
 			Content: map[string]*huma.MediaType{"application/x-ndjson": {
 				Schema: api.OpenAPI().Components.Schemas.Schema(eventType, true, "Event"),
 			}}},
@@ -62,9 +65,15 @@ func (h *handlers) register(api huma.API) {
 	huma.Register(api, op("POST", "/add", "add", "Add a file or folder of the bridge's machine", events), h.add)
 	huma.Register(api, op("POST", "/expose", "expose", "Make iroh content reachable from IPFS", events), h.expose)
 	huma.Register(api, op("POST", "/import", "import", "Bring IPFS content into the iroh node", events), h.importing)
+	huma.Register(api, op("POST", "/fetch", "fetch", "Fetch iroh content and keep it, without a CID", events), h.fetch)
+	huma.Register(api, op("POST", "/push", "push", "Bring content that is here to another iroh node", events), h.push)
+	huma.Register(api, op("POST", "/observe", "observe", "Follow what another iroh node has of a blob", events), h.observe)
 	huma.Register(api, op("POST", "/verify", "verify", "Hash everything, and repair the index if asked", events), h.verify)
 	huma.Register(api, op("GET", "/map/{target}", "map", "Every name of a content", nil), h.mapping)
 	huma.Register(api, op("DELETE", "/links/{target}", "remove", "Unlink a content", nil), h.remove)
+	huma.Register(api, op("GET", "/ticket/{target}", "ticket", "A ticket of something here", nil), h.ticket)
+	huma.Register(api, op("GET", "/peers", "peers", "Connections on both networks", nil), h.peers)
+	huma.Register(api, op("GET", "/doctor", "doctor", "What works and what does not, in words and numbers; takes some seconds", nil), h.doctor)
 	huma.Register(api, op("GET", "/id", "id", "Who this bridge is on both networks", nil), h.id)
 	huma.Register(api, op("GET", "/version", "version", "The bridge's version", nil), h.version)
 	huma.Register(api, op("GET", "/links", "list", "Everything linked", map[string]*huma.Response{
@@ -81,29 +90,68 @@ func (h *handlers) register(api huma.API) {
 }
 
 func (h *handlers) add(_ context.Context, in *bodyOf[bridge.AddRequest]) (*huma.StreamResponse, error) {
-	return streaming(func(ctx context.Context, s *stream) (*bridge.Content, error) {
-		return pointer(h.cfg.Service.Add(ctx, in.Body, s))
+	return streaming(func(ctx context.Context, s *stream) (Event, error) {
+		c, err := h.cfg.Service.Add(ctx, in.Body, s)
+		return Event{Content: &c}, err
 	}), nil
 }
 
 func (h *handlers) expose(_ context.Context, in *bodyOf[bridge.ExposeRequest]) (*huma.StreamResponse, error) {
-	return streaming(func(ctx context.Context, s *stream) (*bridge.Content, error) {
-		return pointer(h.cfg.Service.Expose(ctx, in.Body, s))
+	return streaming(func(ctx context.Context, s *stream) (Event, error) {
+		c, err := h.cfg.Service.Expose(ctx, in.Body, s)
+		return Event{Content: &c}, err
 	}), nil
 }
 
 func (h *handlers) importing(_ context.Context, in *bodyOf[bridge.ImportRequest]) (*huma.StreamResponse, error) {
-	return streaming(func(ctx context.Context, s *stream) (*bridge.Content, error) {
-		return pointer(h.cfg.Service.Import(ctx, in.Body, s))
+	return streaming(func(ctx context.Context, s *stream) (Event, error) {
+		c, err := h.cfg.Service.Import(ctx, in.Body, s)
+		return Event{Content: &c}, err
 	}), nil
 }
 
-func pointer(c bridge.Content, err error) (*bridge.Content, error) { return &c, err }
+func (h *handlers) fetch(_ context.Context, in *bodyOf[bridge.FetchRequest]) (*huma.StreamResponse, error) {
+	return streaming(func(ctx context.Context, s *stream) (Event, error) {
+		f, err := h.cfg.Service.Fetch(ctx, in.Body, s)
+		return Event{Fetched: &f}, err
+	}), nil
+}
+
+func (h *handlers) push(_ context.Context, in *bodyOf[bridge.PushRequest]) (*huma.StreamResponse, error) {
+	return streaming(func(ctx context.Context, s *stream) (Event, error) {
+		p, err := h.cfg.Service.Push(ctx, in.Body, s)
+		return Event{Pushed: &p}, err
+	}), nil
+}
+
+func (h *handlers) observe(_ context.Context, in *bodyOf[bridge.ObserveRequest]) (*huma.StreamResponse, error) {
+	return streaming(func(ctx context.Context, s *stream) (Event, error) {
+		return Event{}, h.cfg.Service.Observe(ctx, in.Body, s.observed)
+	}), nil
+}
 
 func (h *handlers) verify(_ context.Context, in *bodyOf[bridge.VerifyRequest]) (*huma.StreamResponse, error) {
-	return streaming(func(ctx context.Context, s *stream) (*bridge.Content, error) {
-		return nil, h.cfg.Service.Verify(ctx, in.Body, s, s.finding)
+	return streaming(func(ctx context.Context, s *stream) (Event, error) {
+		return Event{}, h.cfg.Service.Verify(ctx, in.Body, s, s.finding)
 	}), nil
+}
+
+type ticketInput struct {
+	Target    string `path:"target" maxLength:"8192" doc:"CID, BLAKE3 hash (with an s before it that of a sequence) or blob ticket"`
+	Recursive bool   `query:"recursive" doc:"the hash is that of a sequence"`
+	Parts     string `query:"parts" enum:",short,relay,addrs" doc:"what it says of where this bridge is: short is its id alone, relay the id and the home relay, addrs the id and the addresses; empty is everything"`
+}
+
+func (h *handlers) ticket(ctx context.Context, in *ticketInput) (*bodyOf[bridge.Ticket], error) {
+	return answer(h.cfg.Service.Ticket(ctx, bridge.TicketRequest{Content: in.Target, Recursive: in.Recursive, Parts: in.Parts}))
+}
+
+func (h *handlers) peers(ctx context.Context, _ *struct{}) (*bodyOf[bridge.Peers], error) {
+	return answer(h.cfg.Service.Peers(ctx))
+}
+
+func (h *handlers) doctor(ctx context.Context, _ *struct{}) (*bodyOf[doctor.Diagnosis], error) {
+	return answer(h.cfg.Service.Doctor(ctx))
 }
 
 func (h *handlers) mapping(ctx context.Context, in *targetInput) (*bodyOf[bridge.Mapped], error) {

@@ -169,8 +169,14 @@ func (s *stream) finding(f bridge.Finding) error {
 	return s.send(Event{Event: "finding", Finding: &f})
 }
 
+func (s *stream) observed(o bridge.Observed) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.send(Event{Event: "observed", Observed: &o})
+}
+
 // end sends the last line.
-func (s *stream) end(c *bridge.Content, err error) {
+func (s *stream) end(done Event, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.bytes > 0 {
@@ -180,11 +186,12 @@ func (s *stream) end(c *bridge.Content, err error) {
 		_ = s.send(Event{Event: "error", Problem: problemOf(err)})
 		return
 	}
-	_ = s.send(Event{Event: "done", Content: c})
+	done.Event = "done"
+	_ = s.send(done)
 }
 
-// streaming wraps an operation into a huma answer.
-func streaming(run func(ctx context.Context, s *stream) (*bridge.Content, error)) *huma.StreamResponse {
+// streaming wraps an operation into a huma answer. The event that run returns is the last one, if there is no error.
+func streaming(run func(ctx context.Context, s *stream) (Event, error)) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
 		hctx.SetHeader("Content-Type", "application/x-ndjson")
 		w := hctx.BodyWriter()
@@ -193,8 +200,8 @@ func streaming(run func(ctx context.Context, s *stream) (*bridge.Content, error)
 			s.flush = f.Flush
 		}
 		s.flush() // the client learns at once that it was accepted
-		c, err := run(hctx.Context(), s)
-		s.end(c, err)
+		done, err := run(hctx.Context(), s)
+		s.end(done, err)
 	}}
 }
 

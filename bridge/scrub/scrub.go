@@ -55,9 +55,10 @@ type silent struct{}
 func (silent) Item(string, int64) {}
 func (silent) Bytes(uint64)       {}
 
-// Finding is what verify says of one link.
+// Finding is what verify says of one link, or of what is kept without one.
 type Finding struct {
 	CID      string   `json:"cid"`
+	Hash     string   `json:"hash,omitempty" doc:"BLAKE3 hash of what is kept and has no CID"`
 	OK       bool     `json:"ok"`
 	Problems []string `json:"problems,omitempty" doc:"what does not hold, with the names of the blobs and blocks"`
 	Repaired bool     `json:"repaired,omitempty" doc:"the block index was rebuilt, and holds now"`

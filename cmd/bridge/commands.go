@@ -34,16 +34,26 @@ func (a *app) addCommand() *cobra.Command {
 }
 
 func (a *app) exposeCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "expose TICKET", Short: "Make what an iroh ticket names reachable from IPFS", Args: arguments(1, "one TICKET"),
+	var req bridge.ExposeRequest
+	c := &cobra.Command{
+		Use: "expose TICKET|HASH", Short: "Make iroh content reachable from IPFS", Args: arguments(1, "one TICKET or HASH"),
+		Long: "Make iroh content reachable from IPFS.\n\n" +
+			"A HASH is that of a blob; with an s before it, or if it was kept as one, that of a sequence.",
 		RunE: func(c *cobra.Command, args []string) error {
+			req.Ticket = args[0]
 			return a.with(c.Context(), online, func(s api.Service, daemon bool) error {
-				return a.making(c.Context(), daemon, func(p bridge.Progress) (bridge.Content, error) {
-					return s.Expose(c.Context(), bridge.ExposeRequest{Ticket: args[0]}, p)
-				})
+				return a.making(c.Context(), daemon, func(p bridge.Progress) (bridge.Content, error) { return s.Expose(c.Context(), req, p) })
 			})
 		},
 	}
+	fromFlag(c, &req.From)
+	return c
+}
+
+// fromFlag is for commands that ask iroh providers.
+func fromFlag(c *cobra.Command, from *[]string) {
+	c.Flags().StringArrayVar(from, "from", nil, "endpoint id or ticket of a provider, may repeat")
+	_ = c.RegisterFlagCompletionFunc("from", cobra.NoFileCompletions)
 }
 
 func (a *app) importCommand() *cobra.Command {
@@ -129,7 +139,7 @@ func (a *app) mapCommand() *cobra.Command {
 
 func (a *app) removeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "rm CID|HASH", Short: "Unlink a content; its bytes are deleted when nothing else needs them", Args: arguments(1, "one CID or HASH"),
+		Use: "rm CID|HASH", Short: "Give a content up; its bytes are deleted when nothing else needs them", Args: arguments(1, "one CID or HASH"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.with(c.Context(), offline, func(s api.Service, _ bool) error {
 				m, err := s.Remove(c.Context(), args[0])
@@ -146,6 +156,9 @@ func (a *app) printMapped(m bridge.Mapped, err error) error {
 	if a.json {
 		return json.NewEncoder(a.stdout).Encode(m)
 	}
+	if len(m.CIDs) == 0 {
+		m.CIDs = []string{"none"}
+	}
 	if m.Hash == "" {
 		m.Hash = "none of its own; `bridge import " + m.CID + "` gives it one"
 	}
@@ -155,7 +168,7 @@ func (a *app) printMapped(m bridge.Mapped, err error) error {
 
 func (a *app) listCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "ls", Short: "List everything linked", Args: arguments(0, "no arguments"),
+		Use: "ls", Short: "List everything linked, and what was fetched or pushed", Args: arguments(0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.with(c.Context(), offline, func(s api.Service, _ bool) error {
 				var failed error
@@ -164,7 +177,7 @@ func (a *app) listCommand() *cobra.Command {
 					if a.json {
 						failed = enc.Encode(one)
 					} else {
-						_, failed = fmt.Fprintf(a.stdout, "%s  %s  %-10s  %d\n", one.CID, one.Hash, one.Format, one.Size)
+						_, failed = fmt.Fprintln(a.stdout, listed(one))
 					}
 					return failed == nil
 				})
@@ -172,6 +185,21 @@ func (a *app) listCommand() *cobra.Command {
 			})
 		},
 	}
+}
+
+// listed is one line of ls. What has no CID says why it is here.
+func listed(c bridge.Content) string {
+	if c.Kept == nil {
+		return fmt.Sprintf("%s  %s  %-10s  %d", c.CID, c.Hash, c.Format, c.Size)
+	}
+	line := fmt.Sprintf("%-59s  %s  %-10s  %d  %s", "-", c.Hash, c.Format, c.Size, c.Kept.Why)
+	if c.Kept.By != "" {
+		line += " by " + c.Kept.By
+	}
+	if c.Kept.State != "complete" {
+		line += fmt.Sprintf(", %s: %d bytes are here", c.Kept.State, c.Kept.Have)
+	}
+	return line
 }
 
 func (a *app) idCommand() *cobra.Command {
@@ -187,7 +215,7 @@ func (a *app) idCommand() *cobra.Command {
 					return json.NewEncoder(a.stdout).Encode(id)
 				}
 				_, err = fmt.Fprintf(a.stdout, "iroh    %s\n        %s\nlibp2p  %s\n        %s\n", id.EndpointID,
-					strings.Join(id.IrohAddrs, "\n        "), id.PeerID, strings.Join(id.Libp2pAddrs, "\n        "))
+					strings.Join(irohPlaces(id), "\n        "), id.PeerID, strings.Join(id.Libp2pAddrs, "\n        "))
 				return err
 			})
 		},

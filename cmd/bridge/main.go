@@ -140,6 +140,7 @@ func (a *app) command() *cobra.Command {
 	f.BoolVarP(&a.verbose, "verbose", "v", false, "log what happens to stderr")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	root.AddCommand(a.daemonCommand(), a.addCommand(), a.exposeCommand(), a.importCommand(), a.getCommand(),
+		a.fetchCommand(), a.pushCommand(), a.observeCommand(), a.ticketCommand(), a.peersCommand(), a.doctorCommand(),
 		a.mapCommand(), a.listCommand(), a.removeCommand(), a.verifyCommand(), a.idCommand(), a.versionCommand())
 	return root
 }

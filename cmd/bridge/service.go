@@ -93,7 +93,7 @@ func (a *app) with(ctx context.Context, n need, work func(s api.Service, daemon 
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	if n == online {
-		if err := b.Online(ctx); err != nil {
+		if err := b.Visit(ctx); err != nil {
 			return err
 		}
 	}

@@ -54,7 +54,11 @@ func (a *app) printFinding(f bridge.Finding) error {
 	case !f.OK:
 		state = "damaged"
 	}
-	_, err := fmt.Fprintf(a.stdout, "%-8s  %s\n", state, f.CID)
+	name := f.CID
+	if name == "" {
+		name = f.Hash // kept, and in no link
+	}
+	_, err := fmt.Fprintf(a.stdout, "%-8s  %s\n", state, name)
 	for _, problem := range f.Problems {
 		fmt.Fprintf(a.stdout, "          %s\n", printable(problem))
 	}

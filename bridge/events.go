@@ -1,0 +1,76 @@
+package bridge
+
+import (
+	"log/slog"
+
+	"github.com/iroh-ipfs/bridge/bridge/config"
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/provider"
+	"github.com/iroh-ipfs/bridge/iroh/key"
+	"github.com/iroh-ipfs/bridge/iroh/store"
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
+)
+
+// pushConfig says who may push.
+func pushConfig(c config.Push) provider.PushConfig {
+	p := provider.PushConfig{Quota: c.Quota}
+	for _, text := range c.Peers {
+		if id, err := key.ParseEndpointID(text); err == nil { // Validate has parsed it
+			p.Peers = append(p.Peers, id)
+		}
+	}
+	return p
+}
+
+// providerLimits says what iroh peers get.
+func providerLimits(c config.Provider) provider.Limits {
+	limit := func(l config.Limit) provider.Limit {
+		return provider.Limit{
+			Connections: int(l.Connections), Requests: int(l.Requests), Observers: int(l.Observers),
+			RequestRate: l.RequestRate, ByteRate: l.ByteRate,
+		}
+	}
+	return provider.Limits{All: limit(c.All), Peer: limit(c.Peer), Memory: c.Memory, MinRate: c.MinRate}
+}
+
+// listener hears what the provider does: all of it goes to the log, and what was pushed is remembered.
+type listener struct{ b *Bridge }
+
+// Event implements provider.Events.
+func (l listener) Event(e provider.Event) {
+	push, isPush := e.Request.(blobs.PushRequest)
+	level := slog.LevelDebug
+	if isPush && (e.Kind == provider.Completed || e.Kind == provider.Aborted) {
+		level = slog.LevelInfo
+		l.pushed(e, push)
+	}
+	if e.Kind == provider.Progressed || !l.b.log.Enabled(l.b.life, level) {
+		return
+	}
+	l.b.log.LogAttrs(l.b.life, level, "iroh "+e.Kind.String(), slog.String("endpoint", e.Peer.ShortString()), slog.Uint64("conn", e.Conn),
+		slog.Int64("stream", e.Stream), slog.String("hash", e.Hash.ShortString()), slog.Uint64("bytes", e.Bytes), slog.Bool("push", isPush),
+		slog.Duration("took", e.Took), slog.Any("err", e.Err))
+}
+
+// pushed remembers who has pushed a blob or sequence, if anything of it is here.
+func (l listener) pushed(e provider.Event, push blobs.PushRequest) {
+	st, err := l.b.store.Status(e.Hash)
+	if err == nil && st.State != store.Missing {
+		err = l.b.keeper.Pushed(e.Peer, e.Hash, pushFormat(push))
+	}
+	if err != nil {
+		l.b.log.Error("a push is not noted", "endpoint", e.Peer.ShortString(), "hash", e.Hash.ShortString(), "err", err)
+	}
+}
+
+// pushFormat tells whether a push had children of a sequence.
+func pushFormat(push blobs.PushRequest) ticket.Format {
+	ranges := push.Get.Ranges
+	for i, from := range ranges {
+		last := i == len(ranges)-1
+		if !from.Ranges.IsEmpty() && (last || ranges[i+1].Index > 1) {
+			return ticket.HashSeq
+		}
+	}
+	return ticket.Raw
+}

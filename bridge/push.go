@@ -1,0 +1,81 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/iroh-ipfs/bridge/iroh"
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
+)
+
+// PushRequest names content that is here, and who is to have it.
+type PushRequest struct {
+	Target    string `json:"target" doc:"endpoint id, endpoint or blob ticket of who is to have it, and has to allow it"`
+	Content   string `json:"content" doc:"CID, BLAKE3 hash (with an s before it that of a sequence) or blob ticket of something here"`
+	Recursive bool   `json:"recursive,omitempty" doc:"the hash is that of a sequence, whose children are pushed as well"`
+}
+
+// Pushed says what a push took.
+type Pushed struct {
+	EndpointID string  `json:"endpointId" doc:"who has it now"`
+	Path       string  `json:"path" doc:"address or relay by which it went"`
+	Hash       string  `json:"hash"`
+	Format     string  `json:"format" enum:"raw,hashseq"`
+	Blobs      int     `json:"blobs" doc:"blobs that were sent, whole or what was missing of them"`
+	Skipped    int     `json:"skipped" doc:"blobs that the target had"`
+	Bytes      uint64  `json:"bytes" doc:"bytes of blobs that were sent"`
+	Seconds    float64 `json:"seconds"`
+}
+
+// Push brings a blob or a hash sequence that is here to another iroh node:
+//
+//	hash → store → blobs.Push → target
+//
+// It is done when the target says that it has all of it.
+func (b *Bridge) Push(ctx context.Context, req PushRequest, p Progress) (Pushed, error) {
+	hash, format, err := b.here(ctx, req.Content, req.Recursive)
+	if err != nil {
+		return Pushed{}, err
+	}
+	conn, err := b.dial(ctx, req.Target)
+	if err != nil {
+		return Pushed{}, err
+	}
+	defer conn.CloseWithError(0, "")
+	p.Item(hash.String(), -1)
+	stats, err := blobs.Push(ctx, conn, blobs.PushConfig{Store: b.store}, hash, format, each{p})
+	switch {
+	case errors.Is(err, blobs.ErrRefused):
+		return Pushed{}, fmt.Errorf("bridge: %s does not take this push: its operator has to allow our endpoint id, with a quota that has room: %w", conn.RemoteID(), err)
+	case err != nil:
+		return Pushed{}, fmt.Errorf("bridge: %w", err)
+	}
+	return Pushed{
+		EndpointID: conn.RemoteID().String(), Path: conn.Path().String(), Hash: hash.String(), Format: format.String(),
+		Blobs: stats.Blobs, Skipped: stats.Skipped, Bytes: stats.Bytes, Seconds: stats.Took.Seconds(),
+	}, nil
+}
+
+// dial connects to an endpoint that is named by its id or a ticket.
+func (b *Bridge) dial(ctx context.Context, text string) (*iroh.Conn, error) {
+	addr, err := parseEndpoint(text)
+	if err != nil {
+		return nil, err
+	}
+	return b.dialAddr(ctx, addr)
+}
+
+func (b *Bridge) dialAddr(ctx context.Context, addr ticket.EndpointAddr) (*iroh.Conn, error) {
+	n := b.online()
+	if n == nil {
+		return nil, errors.New("bridge: the network is not up")
+	}
+	n.presence.Learn(addr)
+	conn, err := n.presence.Endpoint.Dial(ctx, addr, blobs.ALPN)
+	if err != nil {
+		return nil, fmt.Errorf("bridge: %w", err)
+	}
+	return conn, nil
+}
