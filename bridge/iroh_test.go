@@ -1,0 +1,442 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/iroh-ipfs/bridge/bridge/config"
+	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/store"
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
+)
+
+func list(t *testing.T, b *Bridge) []Content {
+	t.Helper()
+	var all []Content
+	if err := b.List(timeout(t), func(c Content) bool { all = append(all, c); return true }); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func complete(t *testing.T, b *Bridge, hash string) bool {
+	t.Helper()
+	h, err := bao.ParseHash(hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := b.store.Status(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st.State == store.Complete
+}
+
+// purged waits until the purge that is due is over.
+func purged(t *testing.T, b *Bridge) {
+	t.Helper()
+	if err := b.ops.Acquire(timeout(t), allOps); err != nil {
+		t.Fatal(err)
+	}
+	defer b.ops.Release(allOps)
+	if err := b.sweep(timeout(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFetchIsKeptWithoutACID: listed, verified, served, exposed; it survives the removal of its link and goes with its hash.
+func TestFetchIsKeptWithoutACID(t *testing.T) {
+	a, b, c := online(t), online(t), online(t)
+	added := add(t, a, AddRequest{Path: sample(t)})
+	got, err := b.Fetch(timeout(t), FetchRequest{Content: added.Ticket}, Silent{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.CID != "" || got.Hash != added.Hash || got.Format != "collection" || got.Size != added.Size || *got.Kept != (Kept{Why: "fetched", State: "complete", Have: added.Size}) {
+		t.Errorf("%+v %+v", got, got.Kept)
+	}
+	if len(got.Providers) != 1 || got.Providers[0].Bytes == 0 || got.Received == 0 {
+		t.Errorf("%+v", got)
+	}
+	if all := list(t, b); len(all) != 1 || all[0].CID != "" || all[0].Hash != added.Hash || all[0].Kept == nil {
+		t.Errorf("%+v", all)
+	}
+	var found []Finding
+	if err := b.Verify(timeout(t), VerifyRequest{}, Silent{}, func(f Finding) error { found = append(found, f); return nil }); err != nil ||
+		len(found) != 1 || !found[0].OK || found[0].Hash != added.Hash {
+		t.Errorf("verify: %+v, %v", found, err)
+	}
+	// Others get it here, by the hash of the sequence and the provider alone.
+	mine, err := b.Ticket(timeout(t), TicketRequest{Content: added.Hash})
+	if err != nil || mine.Format != "hashseq" {
+		t.Fatalf("%+v, %v", mine, err)
+	}
+	again, err := c.Fetch(timeout(t), FetchRequest{Content: added.Hash, Recursive: true, From: []string{mine.Ticket}}, Silent{})
+	if err != nil || again.Size != added.Size {
+		t.Fatalf("%+v, %v", again, err)
+	}
+	// It gets a CID by its hash alone, the one that it has elsewhere.
+	exposed, err := b.Expose(timeout(t), ExposeRequest{Ticket: added.Hash}, Silent{})
+	if err != nil || exposed.CID != added.CID {
+		t.Fatalf("%+v, %v", exposed, err)
+	}
+	if all := list(t, b); len(all) != 2 {
+		t.Errorf("%+v", all)
+	}
+	if _, err := b.Remove(timeout(t), added.CID); err != nil {
+		t.Fatal(err)
+	}
+	purged(t, b)
+	if all := list(t, b); len(all) != 1 || all[0].Kept == nil || all[0].Kept.State != "complete" {
+		t.Errorf("without its link: %+v", all)
+	}
+	if m, err := b.Remove(timeout(t), added.Hash); err != nil || m.Hash != added.Hash || len(m.CIDs) != 0 {
+		t.Errorf("%+v, %v", m, err)
+	}
+	purged(t, b)
+	if len(list(t, b)) != 0 || complete(t, b, added.Hash) {
+		t.Error("it is still here")
+	}
+	if _, err := b.Remove(timeout(t), added.Hash); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+}
+
+// TestRemovalLeavesWhatAnotherNeeds: a blob of two kept contents, and of a link, stays until the last one goes.
+func TestRemovalLeavesWhatAnotherNeeds(t *testing.T) {
+	a, b := online(t), online(t)
+	dir := t.TempDir()
+	for _, name := range []string{"one", "two"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	folder := add(t, a, AddRequest{Path: dir})
+	file := add(t, a, AddRequest{Path: filepath.Join(dir, "one")})
+	for _, text := range []string{folder.Ticket, file.Ticket} {
+		if _, err := b.Fetch(timeout(t), FetchRequest{Content: text}, Silent{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.Remove(timeout(t), folder.Hash); err != nil {
+		t.Fatal(err)
+	}
+	purged(t, b)
+	if !complete(t, b, file.Hash) || complete(t, b, folder.Hash) || complete(t, b, bao.Sum([]byte("two")).String()) {
+		t.Error("the file that is kept by itself must be all that is left")
+	}
+	if _, err := b.Expose(timeout(t), ExposeRequest{Ticket: file.Hash}, Silent{}); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := b.Remove(timeout(t), file.Hash); err != nil || len(m.CIDs) == 0 {
+		t.Errorf("%+v, %v", m, err)
+	}
+	purged(t, b)
+	if complete(t, b, file.Hash) || len(list(t, b)) != 0 {
+		t.Error("by its hash both the link and what is kept must go")
+	}
+}
+
+// TestFetchFailsAndLeavesNothing, and what it lacked is said.
+func TestFetchFailsAndLeavesNothing(t *testing.T) {
+	a, b := online(t), online(t)
+	id, err := a.Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := a.Ticket(timeout(t), TicketRequest{Content: add(t, a, AddRequest{Path: sample(t)}).CID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown := strings.Repeat("1", 64)
+	for name, tc := range map[string]struct {
+		req  FetchRequest
+		want error
+	}{
+		"nobody has it":   {FetchRequest{Content: unknown, From: []string{here.Ticket}}, ErrNotFound},
+		"nobody is named": {FetchRequest{Content: unknown}, ErrInvalid},
+		"a CID":           {FetchRequest{Content: "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", From: []string{id.EndpointID}}, ErrInvalid},
+		"no source":       {FetchRequest{Content: unknown, From: []string{"nobody"}}, ErrInvalid},
+	} {
+		if _, err := b.Fetch(timeout(t), tc.req, Silent{}); !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v, want %v", name, err, tc.want)
+		}
+	}
+	if all := list(t, b); len(all) != 0 {
+		t.Errorf("left behind: %+v", all)
+	}
+}
+
+// TestInterruptedFetchGoesOn where it was, after a restart too: it is listed as partial, no purge takes it, and the rest comes.
+func TestInterruptedFetchGoesOn(t *testing.T) {
+	a := online(t)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, random(1, 40<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	added := add(t, a, AddRequest{Path: file})
+	dir := t.TempDir()
+	b := open(t, dir)
+	if err := b.Online(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(timeout(t))
+	defer cancel()
+	if _, err := b.Fetch(ctx, FetchRequest{Content: added.Ticket}, &stopAfter{bytes: 20 << 20, stop: cancel}); err == nil {
+		t.Fatal("it was not interrupted")
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b = open(t, dir)
+	if err := b.Online(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	purged(t, b)
+	all := list(t, b)
+	if len(all) != 1 || all[0].Kept.State != "partial" || all[0].Kept.Have < 10<<20 {
+		t.Fatalf("%+v", all)
+	}
+	got, err := b.Fetch(timeout(t), FetchRequest{Content: added.Ticket}, Silent{})
+	if err != nil || got.Kept.State != "complete" || got.Received > added.Size-10<<20 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// stopAfter interrupts what it hears of.
+type stopAfter struct {
+	Silent
+	bytes, seen uint64
+	stop        func()
+}
+
+func (s *stopAfter) Bytes(n uint64) {
+	if s.seen += n; s.seen >= s.bytes {
+		s.stop()
+	}
+}
+
+// pusher opens a bridge that may push to another one, and that other one.
+func pusher(t *testing.T, quota uint64) (from, to *Bridge, target string) {
+	t.Helper()
+	from = online(t)
+	id, err := from.Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	to = open(t, t.TempDir(), func(c *config.Config) { c.Push = config.Push{Peers: []string{id.EndpointID}, Quota: quota} })
+	if err := to.Online(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return from, to, ticket.Endpoint{Addr: to.ownAddr(allAddrs)}.String()
+}
+
+// TestPush: what was pushed is listed under who pushed it, gets a CID when it is exposed, and gives the quota back when it goes.
+func TestPush(t *testing.T) {
+	from, to, target := pusher(t, 20<<20)
+	added := add(t, from, AddRequest{Path: sample(t)})
+	done, err := from.Push(timeout(t), PushRequest{Target: target, Content: added.CID}, Silent{})
+	if err != nil || done.Hash != added.Hash || done.Format != "hashseq" || done.Bytes < added.Size || done.Path == "" {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	id, err := from.Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []Content
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		// The target says that it has the last blob a moment before it notes the push as a whole.
+		if all = list(t, to); len(all) == 1 && all[0].Kept.By != "" && all[0].Format == "collection" {
+			break
+		}
+	}
+	if len(all) != 1 || all[0].Hash != added.Hash || *all[0].Kept != (Kept{Why: "pushed", By: id.EndpointID, State: "complete", Have: added.Size}) {
+		t.Fatalf("%+v", all)
+	}
+	again, err := from.Push(timeout(t), PushRequest{Target: target, Content: "s" + added.Hash}, Silent{})
+	if err != nil || again.Blobs != 0 || again.Skipped == 0 {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+	exposed, err := to.Expose(timeout(t), ExposeRequest{Ticket: added.Hash}, Silent{})
+	if err != nil || exposed.CID != added.CID {
+		t.Errorf("%+v, %v", exposed, err)
+	}
+	if _, err := to.Remove(timeout(t), added.Hash); err != nil {
+		t.Fatal(err)
+	}
+	purged(t, to)
+	if complete(t, to, added.Hash) || len(list(t, to)) != 0 {
+		t.Error("it is still here")
+	}
+	for tag, err := range to.store.Tags() {
+		if err != nil || strings.Contains(tag.Name, "push") {
+			t.Errorf("left behind: %+v, %v", tag, err)
+		}
+	}
+}
+
+// TestPushIsRefused to who is not allowed, and beyond the quota; what there was is as before.
+func TestPushIsRefused(t *testing.T) {
+	from, to, target := pusher(t, 1<<20)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, random(1, 2<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	added := add(t, from, AddRequest{Path: file})
+	if _, err := from.Push(timeout(t), PushRequest{Target: target, Content: added.Hash}, Silent{}); !errors.Is(err, blobs.ErrRefused) {
+		t.Errorf("beyond the quota: %v", err)
+	}
+	stranger := online(t)
+	same := add(t, stranger, AddRequest{Path: file})
+	if _, err := stranger.Push(timeout(t), PushRequest{Target: target, Content: same.Hash}, Silent{}); !errors.Is(err, blobs.ErrRefused) {
+		t.Errorf("not allowed: %v", err)
+	}
+	if all := list(t, to); len(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+	if _, err := from.Push(timeout(t), PushRequest{Target: target, Content: strings.Repeat("1", 64)}, Silent{}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("not here: %v", err)
+	}
+}
+
+func TestObserve(t *testing.T) {
+	from, to, target := pusher(t, 20<<20)
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, random(1, 3<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	added := add(t, from, AddRequest{Path: file})
+	ask := func(once bool, seen func(Observed)) error {
+		return from.Observe(timeout(t), ObserveRequest{Content: added.Hash, From: target, Once: once}, func(o Observed) error { seen(o); return nil })
+	}
+	var first Observed
+	if err := ask(true, func(o Observed) { first = o }); err != nil || first.Size != 0 || first.Complete || first.Ranges == nil {
+		t.Errorf("%+v, %v", first, err)
+	}
+	var all []Observed
+	ended := make(chan error, 1)
+	asked := make(chan struct{})
+	go func() {
+		ended <- ask(false, func(o Observed) {
+			if all = append(all, o); len(all) == 1 {
+				close(asked)
+			}
+		})
+	}()
+	<-asked
+	if _, err := from.Push(timeout(t), PushRequest{Target: target, Content: added.Hash}, Silent{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	last := all[len(all)-1]
+	if !last.Complete || last.Have != 3<<20 || !slices.Equal(last.Ranges, [][2]uint64{{0, 3 << 20}}) || last.From != to.ownAddr(allAddrs).ID.String() {
+		t.Errorf("%+v", last)
+	}
+	// A ticket says whom to ask.
+	mine, err := from.Ticket(timeout(t), TicketRequest{Content: added.CID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := to.Observe(timeout(t), ObserveRequest{Content: mine.Ticket}, func(o Observed) error { first = o; return nil }); err != nil || !first.Complete {
+		t.Errorf("%+v, %v", first, err)
+	}
+	if err := to.Observe(timeout(t), ObserveRequest{Content: added.Hash}, func(Observed) error { return nil }); !errors.Is(err, ErrInvalid) {
+		t.Errorf("nobody to ask: %v", err)
+	}
+}
+
+func TestObservedRanges(t *testing.T) {
+	for name, tc := range map[string]struct {
+		there blobs.Available
+		have  uint64
+		want  [][2]uint64
+	}{
+		"nothing":          {blobs.Available{}, 0, [][2]uint64{}},
+		"all":              {blobs.Available{Size: 5000, Ranges: bao.All()}, 5000, [][2]uint64{{0, 5000}}},
+		"two parts":        {blobs.Available{Size: 100000, Ranges: bao.Ranges{16, 32, 64}}, 16384 + 100000 - 65536, [][2]uint64{{16384, 32768}, {65536, 100000}}},
+		"beyond the end":   {blobs.Available{Size: 5000, Ranges: bao.Ranges{50, 60}}, 0, [][2]uint64{}},
+		"to the last byte": {blobs.Available{Size: 5000, Ranges: bao.Span(4, 5)}, 904, [][2]uint64{{4096, 5000}}},
+	} {
+		if got := observed(bao.Hash{}, "", tc.there); got.Have != tc.have || !slices.Equal(got.Ranges, tc.want) {
+			t.Errorf("%s: %d in %v", name, got.Have, got.Ranges)
+		}
+	}
+}
+
+func TestTicketSaysAsMuchAsIsAsked(t *testing.T) {
+	b := online(t)
+	file := add(t, b, AddRequest{Path: filepath.Join(sample(t), "big")})
+	for parts, addrs := range map[string]int{"": 1, "short": 0, "relay": 0, "addrs": 1} {
+		got, err := b.Ticket(timeout(t), TicketRequest{Content: file.CID, Parts: parts})
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := ticket.ParseBlob(got.Ticket)
+		if err != nil || len(parsed.Addr.Direct) != addrs || len(got.Addrs) != addrs || len(parsed.Addr.Relays) != 0 || parsed.Hash.String() != file.Hash || parsed.Format != ticket.Raw {
+			t.Errorf("%q: %+v, %v", parts, parsed, err)
+		}
+	}
+	if _, err := b.Ticket(timeout(t), TicketRequest{Content: file.CID, Parts: "x"}); !errors.Is(err, ErrInvalid) {
+		t.Error(err)
+	}
+	if _, err := b.Ticket(timeout(t), TicketRequest{Content: strings.Repeat("1", 64)}); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+}
+
+// TestPeers sees a connection of each network while it lasts.
+func TestPeers(t *testing.T) {
+	a, b := online(t), online(t)
+	added := add(t, a, AddRequest{Path: sample(t)})
+	id, err := a.Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Import(timeout(t), ImportRequest{Path: added.CID, From: id.Libp2pAddrs[:1]}, Silent{}); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := b.dialAddr(timeout(t), a.ownAddr(allAddrs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseWithError(0, "")
+	peers := b.Peers().Peers
+	if len(peers) != 2 || peers[0].Network != "iroh" || peers[1].Network != "libp2p" {
+		t.Fatalf("%+v", peers)
+	}
+	if p := peers[0]; p.ID != id.EndpointID || p.Path != id.IrohAddrs[0] || p.Relayed || !p.Dialed || p.RTTMillis <= 0 || p.Sent == 0 || p.Received == 0 || p.Protocol != blobs.ALPN {
+		t.Errorf("%+v", p)
+	}
+	if p := peers[1]; p.ID != id.PeerID || !strings.HasPrefix(p.Path, "/ip4/127.0.0.1/") || p.Received < added.Size || p.Transport != "tcp" {
+		t.Errorf("%+v", p)
+	}
+	// From then on the id alone is enough: where it is was learned.
+	again, err := b.dial(timeout(t), id.EndpointID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.CloseWithError(0, "")
+}
+
+// TestDoctorOfALocalBridge has no problems, and says what is not there.
+func TestDoctorOfALocalBridge(t *testing.T) {
+	b := online(t)
+	d, err := b.Doctor(timeout(t))
+	if err != nil || d.Problems != 0 || !d.Daemon || d.NAT != "unknown" || len(d.Relays) != 0 || len(d.Sources) != 0 || len(d.Addrs) != 1 {
+		t.Errorf("%+v, %v", d, err)
+	}
+	var text []string
+	for _, c := range d.Checks {
+		text = append(text, c.Name+" "+string(c.State)+": "+c.Text)
+	}
+	t.Log(strings.Join(text, "\n"))
+}
