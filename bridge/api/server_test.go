@@ -249,7 +249,7 @@ func TestOpenAPI(t *testing.T) {
 	if err := doc.Validate(t.Context(), openapi3.IsOpenAPI31OrLater()); err != nil {
 		t.Error(err)
 	}
-	for _, path := range []string{"/add", "/expose", "/import", "/verify", "/map/{target}", "/links", "/links/{target}", "/content/{target}", "/id", "/version"} {
+	for _, path := range []string{"/add", "/expose", "/import", "/fetch", "/push", "/observe", "/verify", "/ticket/{target}", "/peers", "/doctor", "/map/{target}", "/links", "/links/{target}", "/content/{target}", "/id", "/version"} {
 		if doc.Paths.Find("/api/v1"+path) == nil {
 			t.Errorf("%s is not described", path)
 		}
