@@ -32,6 +32,7 @@ func TestExitStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	const unknown = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+	const someID = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c" // of the seed 01 01 ...
 	for name, tc := range map[string]struct {
 		args []string
 		want int
@@ -52,6 +53,18 @@ func TestExitStatus(t *testing.T) {
 		"hash is not here":   {[]string{"map", strings.Repeat("0", 64)}, 3},
 		"rm of nothing":      {[]string{"rm", unknown}, 3},
 		"API for everybody":  {[]string{"daemon", "--api", "0.0.0.0:0"}, 2},
+		"relay is no URL":    {[]string{"daemon", "--relay", "relay.example"}, 2},
+		"announce is no ip":  {[]string{"daemon", "--announce", "relay.example:1"}, 2},
+		"peers":              {[]string{"peers"}, 0},
+		"doctor":             {[]string{"doctor"}, 0},
+		"fetch from nobody":  {[]string{"fetch", strings.Repeat("1", 64)}, 2},
+		"fetch a CID":        {[]string{"fetch", unknown, "--from", someID}, 2},
+		"push nothing":       {[]string{"push", someID, strings.Repeat("1", 64)}, 3},
+		"push to nobody":     {[]string{"push", "nobody", file}, 2},
+		"push to itself":     {[]string{"push", someID}, 2},
+		"observe nobody":     {[]string{"observe", strings.Repeat("1", 64)}, 2},
+		"ticket of nothing":  {[]string{"ticket", strings.Repeat("1", 64)}, 3},
+		"two kinds":          {[]string{"ticket", "--short", "--relay", unknown}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, errs := call(t, filepath.Join(dir, "data"), tc.args...)

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/iroh-ipfs/bridge/bridge"
+	"github.com/iroh-ipfs/bridge/bridge/doctor"
+)
+
+// daemon runs one in this process, on a data folder of its own.
+func daemon(t *testing.T, data string, flags ...string) ready {
+	t.Helper()
+	t.Setenv("BRIDGE_LOCAL", "1")
+	ctx, stop := context.WithCancel(context.Background())
+	var out, errs syncBuffer
+	ended := make(chan int)
+	go func() {
+		ended <- run(ctx, append([]string{"--json", "--data", data, "daemon", "--iroh-listen", "127.0.0.1:0",
+			"--libp2p-listen", "/ip4/127.0.0.1/tcp/0", "--api", "127.0.0.1:0"}, flags...), &out, &errs)
+	}()
+	t.Cleanup(func() {
+		stop()
+		if code := <-ended; code != 0 {
+			t.Errorf("the daemon ended with %d: %s", code, errs.String())
+		}
+	})
+	var r ready
+	for range 200 {
+		if json.Unmarshal([]byte(out.String()), &r) == nil {
+			return r
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal(errs.String())
+	return r
+}
+
+// lines runs a command with --json and decodes each line of its output.
+func lines[T any](t *testing.T, data string, args ...string) []T {
+	t.Helper()
+	code, out, errs := call(t, data, append([]string{"--json"}, args...)...)
+	if code != 0 {
+		t.Fatalf("%v: %d %s", args, code, errs)
+	}
+	var all []T
+	for line := range strings.Lines(out) {
+		var one T
+		dec := json.NewDecoder(strings.NewReader(line))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&one); err != nil {
+			t.Fatalf("%v: %v in %q", args, err, line)
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// TestIrohCommands: fetch without a daemon from a daemon, push to one, observe, tickets, peers and the doctor, in JSON and in words.
+func TestIrohCommands(t *testing.T) {
+	dir := t.TempDir()
+	here, there := filepath.Join(dir, "here"), filepath.Join(dir, "there")
+	id := lines[bridge.Identity](t, here, "id")[0]
+	t.Setenv("BRIDGE_PUSH_PEERS", id.EndpointID)
+	t.Setenv("BRIDGE_PUSH_QUOTA", "1000000")
+	r := daemon(t, there, "--announce", "192.0.2.1:7")
+	if r.IrohAddrs[0] != "192.0.2.1:7" || r.HomeRelay != "" {
+		t.Errorf("%+v", r)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("content"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	added := lines[bridge.Content](t, there, "add", file)[0]
+	fetched := lines[bridge.Fetched](t, here, "fetch", added.Ticket)[0]
+	if fetched.Hash != added.Hash || fetched.Kept.State != "complete" {
+		t.Errorf("%+v", fetched)
+	}
+	if code, out, _ := call(t, here, "ls"); code != 0 || !strings.HasPrefix(out, "- ") || !strings.Contains(out, added.Hash+"  blob        7  fetched\n") {
+		t.Errorf("%d %q", code, out)
+	}
+	if code, out, _ := call(t, here, "verify"); code != 0 || out != "ok        "+added.Hash+"\n" {
+		t.Errorf("%d %q", code, out)
+	}
+	if code, out, errs := call(t, here, "fetch", added.Hash, "--from", r.EndpointID); code != 0 || !strings.Contains(out, "fetched  0 bytes") {
+		t.Errorf("again: %d %q %q", code, out, errs)
+	}
+	more := filepath.Join(dir, "more")
+	if err := os.WriteFile(more, []byte("more content"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	mine := lines[bridge.Content](t, here, "add", more)[0]
+	pushed := lines[bridge.Pushed](t, here, "push", added.Ticket, mine.CID)[0]
+	if pushed.EndpointID != r.EndpointID || pushed.Bytes != 12 {
+		t.Errorf("%+v", pushed)
+	}
+	if o := lines[bridge.Observed](t, here, "observe", mine.Hash, "--from", added.Ticket); len(o) != 1 || !o[0].Complete || o[0].Size != 12 {
+		t.Errorf("%+v", o)
+	}
+	if code, out, _ := call(t, here, "observe", "--once", added.Ticket); code != 0 || out != "complete, 7 bytes\n" {
+		t.Errorf("%d %q", code, out)
+	}
+	short := lines[bridge.Ticket](t, there, "ticket", "--short", added.CID)[0]
+	all := lines[bridge.Ticket](t, there, "ticket", added.Hash)[0]
+	if len(short.Addrs) != 0 || len(all.Addrs) != 2 || all.Ticket != added.Ticket {
+		t.Errorf("%+v %+v", short, all)
+	}
+	if code, out, errs := call(t, here, "ticket", mine.Hash); code != 0 || !strings.HasPrefix(out, "blob") || !strings.Contains(errs, "no daemon") {
+		t.Errorf("%d %q %q", code, out, errs)
+	}
+	lines[bridge.Peer](t, there, "peers")
+	if d := lines[doctor.Diagnosis](t, there, "doctor")[0]; !d.Daemon || d.EndpointID != r.EndpointID {
+		t.Errorf("%+v", d)
+	}
+	if code, out, _ := call(t, here, "doctor"); code != 0 || !strings.HasPrefix(out, "ok      No daemon runs") {
+		t.Errorf("%d %q", code, out)
+	}
+	if code, out, _ := call(t, here, "rm", added.Hash); code != 0 || !strings.Contains(out, "CIDs    none") {
+		t.Errorf("%d %q", code, out)
+	}
+}
