@@ -67,11 +67,11 @@ run: build ## start a bridge, add examples/sample, print the commands that fetch
 	@$(GO) run ./examples/run -bridge bin/bridge
 
 bench: build ## the figures of docs/benchmarks.md
-	$(GO) run ./integration/peers -only kubo,rust,b3sum
+	$(GO) run ./integration/peers -only kubo,rust,iroh-relay,b3sum
 	$(GO) run ./integration/bench
 
 pgo: build ## measure where the bridge spends its time, for the compiler: cmd/bridge/default.pgo
-	$(GO) run ./integration/peers -only kubo,rust,b3sum
+	$(GO) run ./integration/peers -only kubo,rust,iroh-relay,b3sum
 	-$(GO) run ./integration/bench -rounds 1 -size 536870912 -profile cmd/bridge/default.pgo
 
 fuzz: generate ## every fuzz target for FUZZTIME

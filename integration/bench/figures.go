@@ -3,22 +3,33 @@ package main
 import (
 	"context"
 	"path/filepath"
+	"slices"
 
 	"github.com/iroh-ipfs/bridge/integration/peer"
 )
 
 // figures are the comparisons of the report, in its order.
 func (b *bench) figures() []figure {
-	folder := int64(b.o.files) * smallFile
+	return slices.Concat(addFigures(b.o.size), b.rustFigures(), b.kuboFigures(), b.pathFigures())
+}
+
+func addFigures(size int64) []figure {
 	return []figure{
 		{
-			name: "add in place: processor time", what: cpu, limit: 1.5, bytes: b.o.size, bridge: addInPlace, reference: hashTwice,
+			name: "add in place: processor time", what: cpu, limit: 1.5, bytes: size, bridge: addInPlace, reference: hashTwice,
 			commands: "`bridge add --in-place FILE` : `b3sum --num-threads 1 FILE` + `openssl dgst -sha256 FILE`",
 		},
 		{
-			name: "add in place: wall time", what: wall, limit: 1.0 / 3, bytes: b.o.size, bridge: addInPlace, reference: addToBoth,
+			name: "add in place: wall time", what: wall, limit: 1.0 / 3, bytes: size, bridge: addInPlace, reference: addToBoth,
 			commands: "`bridge add --in-place FILE` : `ipfs add FILE` + `irohpeer import FILE`",
 		},
+	}
+}
+
+// rustFigures compare the bridge with the Rust peer on the shortest path.
+func (b *bench) rustFigures() []figure {
+	folder := int64(b.o.files) * smallFile
+	return []figure{
 		{
 			name: "serve a file to Rust", what: wall, limit: 1, bytes: b.o.size,
 			bridge:    func(ctx context.Context, t *turn) (sample, error) { return bridgeToRust(ctx, t, t.big, t.o.size) },
@@ -27,10 +38,49 @@ func (b *bench) figures() []figure {
 		},
 		{
 			name: "fetch a file from Rust", what: wall, limit: 1, bytes: b.o.size,
-			bridge:    func(ctx context.Context, t *turn) (sample, error) { return rustToBridge(ctx, t, t.big, t.o.size) },
+			bridge: func(ctx context.Context, t *turn) (sample, error) {
+				return rustToBridge(ctx, t, t.big, t.o.size, "fetch")
+			},
 			reference: func(ctx context.Context, t *turn) (sample, error) { return rustToRust(ctx, t, t.big) },
-			commands:  "`bridge expose` : `irohpeer fetch`, both from `irohpeer serve`",
+			commands:  "`bridge fetch` : `irohpeer fetch`, both from `irohpeer serve`",
 		},
+		{
+			name: "expose a file of Rust's", what: wall, limit: 1, bytes: b.o.size,
+			bridge: func(ctx context.Context, t *turn) (sample, error) {
+				return rustToBridge(ctx, t, t.big, t.o.size, "expose")
+			},
+			reference: func(ctx context.Context, t *turn) (sample, error) { return rustToRust(ctx, t, t.big) },
+			commands:  "`bridge expose` (fetch, and the SHA-256 of every block) : `irohpeer fetch`, both from `irohpeer serve`",
+		},
+		{
+			name: "serve a folder to Rust", what: wall, limit: 1, bytes: folder,
+			bridge:    func(ctx context.Context, t *turn) (sample, error) { return bridgeToRust(ctx, t, t.folder, folder) },
+			reference: func(ctx context.Context, t *turn) (sample, error) { return rustToRust(ctx, t, t.folder) },
+			commands:  "`irohpeer fetch` from the bridge : from `irohpeer serve`",
+		},
+		{
+			name: "fetch a folder from Rust", what: wall, limit: 1, bytes: folder,
+			bridge: func(ctx context.Context, t *turn) (sample, error) {
+				return rustToBridge(ctx, t, t.folder, folder, "fetch")
+			},
+			reference: func(ctx context.Context, t *turn) (sample, error) { return rustToRust(ctx, t, t.folder) },
+			commands:  "`bridge fetch` : `irohpeer fetch`, both from `irohpeer serve`",
+		},
+		{
+			name: "expose a folder of Rust's", what: wall, limit: 1, bytes: folder,
+			bridge: func(ctx context.Context, t *turn) (sample, error) {
+				return rustToBridge(ctx, t, t.folder, folder, "expose")
+			},
+			reference: func(ctx context.Context, t *turn) (sample, error) { return rustToRust(ctx, t, t.folder) },
+			commands:  "`bridge expose` (fetch, and the SHA-256 of every block) : `irohpeer fetch`, both from `irohpeer serve`",
+		},
+	}
+}
+
+// kuboFigures compare the bridge with Kubo.
+func (b *bench) kuboFigures() []figure {
+	folder := int64(b.o.files) * smallFile
+	return []figure{
 		{
 			name: "serve a file to Kubo", what: wall, limit: 1, bytes: b.o.size,
 			bridge: func(ctx context.Context, t *turn) (sample, error) {
@@ -44,18 +94,6 @@ func (b *bench) figures() []figure {
 			bridge:    func(ctx context.Context, t *turn) (sample, error) { return kuboToBridge(ctx, t, t.big, t.o.size) },
 			reference: func(ctx context.Context, t *turn) (sample, error) { return kuboToKubo(ctx, t, t.big, "pin") },
 			commands:  "`bridge import` : `ipfs pin add`, both from a Kubo",
-		},
-		{
-			name: "serve a folder to Rust", what: wall, limit: 1, bytes: folder,
-			bridge:    func(ctx context.Context, t *turn) (sample, error) { return bridgeToRust(ctx, t, t.folder, folder) },
-			reference: func(ctx context.Context, t *turn) (sample, error) { return rustToRust(ctx, t, t.folder) },
-			commands:  "`irohpeer fetch` from the bridge : from `irohpeer serve`",
-		},
-		{
-			name: "fetch a folder from Rust", what: wall, limit: 1, bytes: folder,
-			bridge:    func(ctx context.Context, t *turn) (sample, error) { return rustToBridge(ctx, t, t.folder, folder) },
-			reference: func(ctx context.Context, t *turn) (sample, error) { return rustToRust(ctx, t, t.folder) },
-			commands:  "`bridge expose` : `irohpeer fetch`, both from `irohpeer serve`",
 		},
 		{
 			name: "serve a folder to Kubo", what: wall, limit: 1, bytes: folder,
@@ -140,7 +178,7 @@ func bridgeToRust(ctx context.Context, t *turn, path string, content int64) (sam
 	if err != nil {
 		return sample{}, err
 	}
-	s, err := t.fetch(ctx, c.Ticket)
+	s, err := t.fetchBy(ctx, t.rust, c.Ticket)
 	if err != nil {
 		return s, err
 	}
@@ -148,26 +186,16 @@ func bridgeToRust(ctx context.Context, t *turn, path string, content int64) (sam
 }
 
 func rustToRust(ctx context.Context, t *turn, path string) (sample, error) {
-	n, err := t.serve(ctx, path)
+	n, err := t.serveBy(ctx, t.rust, path)
 	if err != nil {
 		return sample{}, err
 	}
-	return t.fetch(ctx, n.Items[0].Ticket)
+	return t.fetchBy(ctx, t.rust, n.Items[0].Ticket)
 }
 
-// fetch is the Rust peer's fetch into a store on disk.
-func (t *turn) fetch(ctx context.Context, ticket string) (sample, error) {
-	var s sample
-	var err error
-	s.wall, err = timed(ctx, func() error {
-		_, err := t.rust.Fetch(ctx, filepath.Join(t.dir, "fetched"), ticket, "none")
-		return err
-	})
-	return s, err
-}
-
-func rustToBridge(ctx context.Context, t *turn, path string, content int64) (sample, error) {
-	n, err := t.serve(ctx, path)
+// rustToBridge lets the bridge bring in what a Rust node holds, by a command that takes its ticket.
+func rustToBridge(ctx context.Context, t *turn, path string, content int64, command string) (sample, error) {
+	n, err := t.serveBy(ctx, t.rust, path)
 	if err != nil {
 		return sample{}, err
 	}
@@ -175,7 +203,7 @@ func rustToBridge(ctx context.Context, t *turn, path string, content int64) (sam
 	if err != nil {
 		return sample{}, err
 	}
-	return bringIn(ctx, d, content, "expose", n.Items[0].Ticket)
+	return bringIn(ctx, d, content, command, n.Items[0].Ticket)
 }
 
 func bridgeToKubo(ctx context.Context, t *turn, path string, content int64, how string) (sample, error) {

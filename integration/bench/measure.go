@@ -56,20 +56,22 @@ type bench struct {
 	rust   peer.RustPeer
 	b3sum  string
 	big    string // file of o.size bytes
+	part   string // file of a part of that, for the long path
 	folder string // o.files files of 4 KiB
 }
 
 // turn is one measurement's own folder and the processes that it started.
 type turn struct {
 	*bench
-	dir   string
-	procs []*peer.Process
+	dir     string
+	procs   []*peer.Process
+	closing []io.Closer
 }
 
 const smallFile = 4 << 10
 
 func prepare(ctx context.Context, o options, dir string) (*bench, error) {
-	b := &bench{o: o, dir: dir, big: filepath.Join(dir, "big"), folder: filepath.Join(dir, "folder")}
+	b := &bench{o: o, dir: dir, big: filepath.Join(dir, "big"), part: filepath.Join(dir, "part"), folder: filepath.Join(dir, "folder")}
 	var err error
 	if b.bridge, err = peer.BuildBridge(ctx, dir); err != nil {
 		return nil, err
@@ -87,10 +89,12 @@ func prepare(ctx context.Context, o options, dir string) (*bench, error) {
 	if b.b3sum, err = b.cache.Path(ctx, peer.B3sum); err != nil {
 		return nil, err
 	}
-	if _, err = b.cache.Path(ctx, peer.Kubo); err != nil {
-		return nil, err
+	for _, kind := range []peer.Kind{peer.Kubo, peer.Relay} {
+		if _, err = b.cache.Path(ctx, kind); err != nil {
+			return nil, err
+		}
 	}
-	if err := fill(b.big, o.size, 1); err != nil {
+	if err := errors.Join(fill(b.big, o.size, 1), fill(b.part, o.size/longShare, 0)); err != nil {
 		return nil, err
 	}
 	for i := range o.files {
@@ -165,6 +169,9 @@ func (b *bench) turn(ctx context.Context, side func(context.Context, *turn) (sam
 		}
 		p.Kill()
 	}
+	for _, c := range t.closing {
+		err = errors.Join(err, c.Close())
+	}
 	if err != nil {
 		return err
 	}
@@ -186,9 +193,9 @@ func timed(ctx context.Context, f func() error) (time.Duration, error) {
 	return time.Since(start), err
 }
 
-// daemon starts a bridge in the turn's folder.
-func (t *turn) daemon(ctx context.Context) (*peer.Daemon, error) {
-	d, err := t.bridge.Daemon(ctx, filepath.Join(t.dir, "bridge"))
+// daemon starts a bridge in the turn's folder. Flags of the command may follow.
+func (t *turn) daemon(ctx context.Context, flags ...string) (*peer.Daemon, error) {
+	d, err := t.bridge.Daemon(ctx, filepath.Join(t.dir, "bridge"), flags...)
 	if err == nil {
 		t.procs = append(t.procs, d.Process)
 	}
@@ -204,15 +211,6 @@ func (t *turn) kubo(ctx context.Context, name string) (*peer.KuboNode, error) {
 		t.procs = append(t.procs, k.Process)
 	}
 	return k, err
-}
-
-// serve starts a Rust node that serves a path from a store in the turn's folder, referenced in place.
-func (t *turn) serve(ctx context.Context, path string) (*peer.RustNode, error) {
-	n, err := t.rust.Serve(ctx, filepath.Join(t.dir, "served"), "--reference", path)
-	if err == nil {
-		t.procs = append(t.procs, n.Process)
-	}
-	return n, err
 }
 
 // ended stops a daemon and adds what it used to a sample. content is how many bytes its folder holds for their own

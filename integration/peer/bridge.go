@@ -170,6 +170,11 @@ func (d *Daemon) Do(ctx context.Context, args ...string) (Content, error) {
 	return c, d.bridge.JSON(ctx, d.Data, &c, args...)
 }
 
+// JSON runs any command through the daemon and decodes the last line of its output, see [Bridge.JSON].
+func (d *Daemon) JSON(ctx context.Context, value any, args ...string) error {
+	return d.bridge.JSON(ctx, d.Data, value, args...)
+}
+
 // Run runs any command through the daemon.
 func (d *Daemon) Run(ctx context.Context, args ...string) Result {
 	return d.bridge.Run(ctx, d.Data, args...)
