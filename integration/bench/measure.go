@@ -35,7 +35,7 @@ type figure struct {
 	name      string
 	what      measured
 	limit     float64 // of ratio bridge : reference
-	bytes     int64   // of the content that the disk figure is about
+	bytes     int64   // of the content that the disk figure is about; 0: too small for it, what is there is logs of fixed size
 	bridge    func(ctx context.Context, t *turn) (sample, error)
 	reference func(ctx context.Context, t *turn) (sample, error)
 	commands  string // for the report
@@ -169,7 +169,7 @@ func (b *bench) turn(ctx context.Context, side func(context.Context, *turn) (sam
 		}
 		p.Kill()
 	}
-	for _, c := range t.closing {
+	for _, c := range slices.Backward(t.closing) {
 		err = errors.Join(err, c.Close())
 	}
 	if err != nil {

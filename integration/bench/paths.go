@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/iroh-ipfs/bridge/integration/fault"
+	"github.com/iroh-ipfs/bridge/integration/netns"
 	"github.com/iroh-ipfs/bridge/integration/peer"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
@@ -32,12 +33,12 @@ func (b *bench) pathFigures() []figure {
 			commands: "`bridge fetch` : `irohpeer --relay-only fetch`, both from `irohpeer --relay-only serve` through one `iroh-relay`",
 		},
 		{
-			name: "50 ms, 1 % loss: serve to Rust", what: wall, limit: 1.1, bytes: b.o.size / longShare,
+			name: "50 ms, 1 % loss: serve to Rust", what: wall, limit: 1.1,
 			bridge: bridgeToRustFarAway, reference: rustToRustFarAway,
 			commands: "`irohpeer fetch` from the bridge : from `irohpeer serve`, both through the proxy of integration/fault",
 		},
 		{
-			name: "50 ms, 1 % loss: fetch from Rust", what: wall, limit: 1.1, bytes: b.o.size / longShare,
+			name: "50 ms, 1 % loss: fetch from Rust", what: wall, limit: 1.1,
 			bridge: rustToBridgeFarAway, reference: rustToRustFarAway,
 			commands: "`bridge fetch` : `irohpeer fetch`, both from `irohpeer serve` through the proxy of integration/fault",
 		},
@@ -108,13 +109,51 @@ func rustToBridgeByRelay(ctx context.Context, t *turn) (sample, error) {
 	return bringIn(ctx, d, t.o.size, "fetch", n.Items[0].Ticket)
 }
 
-// farAway puts the long path in front of a direct address, and returns the ticket that leads over it.
-func (t *turn) farAway(text string) (string, error) {
+// distance is a small network for one turn: two hosts that have no way to each other but through a third one between them. On one
+// machine's loopback two Rust peers would tell each other their addresses, and go around the proxy.
+type distance struct {
+	server, client peer.Place
+	between        *netns.Host
+	front          netip.Addr // of the host between, on the client's side
+}
+
+// farAway makes the hosts.
+func (t *turn) farAway(ctx context.Context) (*distance, error) {
+	lab, err := netns.New(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t.closing = append(t.closing, lab)
+	hosts := make([]*netns.Host, 3)
+	for i, name := range []string{"server", "between", "client"} {
+		if hosts[i], err = lab.Host(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	d := &distance{between: hosts[1]}
+	for i, name := range []string{"near", "far"} {
+		third := byte(i + 1)
+		segment, err := lab.Segment(ctx, name, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 77, third, 0}), 24))
+		if err != nil {
+			return nil, err
+		}
+		for k, h := range hosts[i : i+2] {
+			if _, err := h.Join(ctx, segment, netip.AddrFrom4([4]byte{10, 77, third, byte(10 + k)}), netip.Addr{}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	d.server, d.client, d.front = peer.At(hosts[0]), peer.At(hosts[2]), hosts[1].Addrs[1]
+	return d, nil
+}
+
+// ticket puts the long path in front of the server, and returns the ticket that leads over it.
+func (d *distance) ticket(t *turn, text string) (string, error) {
 	blob, err := ticket.ParseBlob(text)
 	if err != nil {
 		return "", err
 	}
-	proxy, err := fault.NewProxy(blob.Addr.Direct[0], longPath)
+	proxy, err := fault.NewProxyOn(d.between, netip.AddrPortFrom(d.front, 0), blob.Addr.Direct[0], longPath)
 	if err != nil {
 		return "", err
 	}
@@ -123,8 +162,29 @@ func (t *turn) farAway(text string) (string, error) {
 	return blob.String(), nil
 }
 
+// daemonAt starts a bridge at a place.
+func (t *turn) daemonAt(ctx context.Context, place peer.Place) (*peer.Daemon, error) {
+	b := t.bridge
+	b.Netns = place.Netns
+	d, err := b.Daemon(ctx, filepath.Join(t.dir, "bridge"), "--iroh-listen", netip.AddrPortFrom(place.Addr, 0).String())
+	if err == nil {
+		t.procs = append(t.procs, d.Process)
+	}
+	return d, err
+}
+
+func (t *turn) rustAt(place peer.Place) peer.RustPeer {
+	rust := t.rust
+	rust.Place = place
+	return rust
+}
+
 func bridgeToRustFarAway(ctx context.Context, t *turn) (sample, error) {
-	d, err := t.daemon(ctx)
+	far, err := t.farAway(ctx)
+	if err != nil {
+		return sample{}, err
+	}
+	d, err := t.daemonAt(ctx, far.server)
 	if err != nil {
 		return sample{}, err
 	}
@@ -132,11 +192,11 @@ func bridgeToRustFarAway(ctx context.Context, t *turn) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	far, err := t.farAway(c.Ticket)
+	text, err := far.ticket(t, c.Ticket)
 	if err != nil {
 		return sample{}, err
 	}
-	s, err := t.fetchBy(ctx, t.rust, far)
+	s, err := t.fetchBy(ctx, t.rustAt(far.client), text)
 	if err != nil {
 		return s, err
 	}
@@ -144,31 +204,37 @@ func bridgeToRustFarAway(ctx context.Context, t *turn) (sample, error) {
 }
 
 func rustToRustFarAway(ctx context.Context, t *turn) (sample, error) {
-	n, err := t.serveBy(ctx, t.rust, t.part)
+	far, text, err := rustFarAway(ctx, t)
 	if err != nil {
 		return sample{}, err
 	}
-	far, err := t.farAway(n.Items[0].Ticket)
-	if err != nil {
-		return sample{}, err
-	}
-	return t.fetchBy(ctx, t.rust, far)
+	return t.fetchBy(ctx, t.rustAt(far.client), text)
 }
 
 func rustToBridgeFarAway(ctx context.Context, t *turn) (sample, error) {
-	n, err := t.serveBy(ctx, t.rust, t.part)
+	far, text, err := rustFarAway(ctx, t)
 	if err != nil {
 		return sample{}, err
 	}
-	far, err := t.farAway(n.Items[0].Ticket)
+	d, err := t.daemonAt(ctx, far.client)
 	if err != nil {
 		return sample{}, err
 	}
-	d, err := t.daemon(ctx)
+	return bringIn(ctx, d, t.o.size/longShare, "fetch", text)
+}
+
+// rustFarAway starts a Rust node that serves over the long path.
+func rustFarAway(ctx context.Context, t *turn) (*distance, string, error) {
+	far, err := t.farAway(ctx)
 	if err != nil {
-		return sample{}, err
+		return nil, "", err
 	}
-	return bringIn(ctx, d, t.o.size/longShare, "fetch", far)
+	n, err := t.serveBy(ctx, t.rustAt(far.server), t.part)
+	if err != nil {
+		return nil, "", err
+	}
+	text, err := far.ticket(t, n.Items[0].Ticket)
+	return far, text, err
 }
 
 // serveBy starts a Rust node that serves a path from a store in the turn's folder, referenced in place.

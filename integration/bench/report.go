@@ -44,9 +44,13 @@ func report(w io.Writer, o options, results []result) int {
 		for _, s := range r.ours {
 			rss, disk = max(rss, s.rss), max(disk, s.disk)
 		}
-		share := float64(disk) / float64(r.bytes)
-		fmt.Fprintf(w, "| %s | %d MB | %s | %.2f MB, %.2f %% | %s | %.2f s |\n", r.name, rss/1_000_000, verdict(rss < maxRSS),
-			float64(disk)/1e6, 100*share, verdict(share < maxOverhead), median(cpu, r.ours).Seconds())
+		share, ok := "", "small content"
+		if r.bytes > 0 {
+			part := float64(disk) / float64(r.bytes)
+			share, ok = fmt.Sprintf(", %.2f %%", 100*part), verdict(part < maxOverhead)
+		}
+		fmt.Fprintf(w, "| %s | %d MB | %s | %.2f MB%s | %s | %.2f s |\n", r.name, rss/1_000_000, verdict(rss < maxRSS),
+			float64(disk)/1e6, share, ok, median(cpu, r.ours).Seconds())
 	}
 	fmt.Fprintln(w)
 	for _, r := range results {
