@@ -3,6 +3,7 @@ package collection
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -125,4 +126,42 @@ func TestWhatIsNoTreeIsRefused(t *testing.T) {
 	if _, err := Read(make([]byte, 32), func(bao.Hash) ([]byte, error) { return nil, boom }); !errors.Is(err, boom) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// FuzzRead reads sequences and names of strangers as a tree: every file of it is found by listing it from the top, once,
+// under a name that stays inside.
+func FuzzRead(f *testing.F) {
+	for _, names := range [][]string{{}, {"a"}, {"z", "a-b", "a/z", "b/c/d", "a/y", "a b"}, {"a", "a/b"}, {"../a"}} {
+		c := blobs.Collection{Names: names, Hashes: make([]bao.Hash, len(names))}
+		f.Add(c.HashSeq(bao.Sum(c.Meta())), c.Meta())
+	}
+	f.Add(make([]byte, 33), []byte(nil))
+	f.Add(make([]byte, 32*12), []byte("no names"))
+	f.Fuzz(func(t *testing.T, seq, meta []byte) {
+		tree, err := Read(seq, func(bao.Hash) ([]byte, error) { return meta, nil })
+		if err != nil {
+			if !errors.Is(err, recording.ErrInvalid) {
+				t.Fatal(err)
+			}
+			return
+		}
+		files := map[string]bool{}
+		for _, name := range walk(t, tree, ".") {
+			if strings.HasSuffix(name, "/") {
+				continue
+			}
+			name = name[:len(name)-len("=00")]
+			if !filepath.IsLocal(name) || files[name] {
+				t.Errorf("%q is outside, or there twice", name)
+			}
+			files[name] = true
+		}
+		want := len(seq) / 32
+		if tree.Format == mapping.FormatCollection {
+			want-- // the names
+		}
+		if len(files) != want {
+			t.Errorf("%d files of %d", len(files), want)
+		}
+	})
 }

@@ -204,6 +204,38 @@ func FuzzCollection(f *testing.F) {
 	})
 }
 
+// Every hash sequence is its hashes, in order, and nothing else is one.
+func FuzzHashSeq(f *testing.F) {
+	v := loadVectors(f).Collection
+	f.Add([]byte(v.HashSeq))
+	f.Add([]byte(v.EmptyCollection.HashSeq))
+	f.Add([]byte(v.Meta))
+	f.Add([]byte(nil))
+	f.Add(make([]byte, 10*hashSize-1))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		hashes, err := ParseHashSeq(data)
+		if (err == nil) != (len(data)%hashSize == 0) || err != nil && !errors.Is(err, ErrHashSeq) {
+			t.Fatalf("%d bytes: %v", len(data), err)
+		}
+		if err == nil && !bytes.Equal(AppendHashSeq(nil, hashes), data) {
+			t.Error("other bytes")
+		}
+		order := distinct(hashes)
+		seen := map[bao.Hash]bool{}
+		for i, at := range order {
+			if i > 0 && order[i-1] >= at || seen[hashes[at]] {
+				t.Fatalf("%v are not the first places, ascending", order)
+			}
+			seen[hashes[at]] = true
+		}
+		for _, h := range hashes {
+			if !seen[h] {
+				t.Errorf("%s is left out", h)
+			}
+		}
+	})
+}
+
 // TestExportStaysInside writes every name of every kind through os.Root, as exports do: nothing appears outside.
 func TestExportStaysInside(t *testing.T) {
 	above := t.TempDir()

@@ -3,6 +3,7 @@ package relay
 import (
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -92,6 +93,30 @@ func FuzzParseURL(f *testing.F) {
 		}
 		if address, host, _ := u.place(); address == "" || host == "" {
 			t.Errorf("%q is nowhere", s)
+		}
+	})
+}
+
+func FuzzParseNode(f *testing.F) {
+	for _, n := range Public() {
+		f.Add(n.String())
+	}
+	for _, s := range []string{"https://a qad=off", "https://a qad=7842", "https://a  qad=1 ", "https://a qad=0", "https://a qad=65536", "https://a x", " "} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n, err := ParseNode(s)
+		if err != nil {
+			if !errors.Is(err, ErrURL) {
+				t.Errorf("%q: %v", s, err)
+			}
+			return
+		}
+		if again, err := ParseNode(n.String()); err != nil || again != n {
+			t.Errorf("%q became %+v, then %+v, %v", s, n, again, err)
+		}
+		if q := n.QAD(); q < 0 || q > 65535 {
+			t.Errorf("%q: address discovery at port %d", s, q)
 		}
 	})
 }
