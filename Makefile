@@ -7,7 +7,7 @@ GO      ?= go
 # Packages under test; the peers and helpers of integration/ are packages like any other.
 ALL     := ./...
 UNIT     = $(shell $(GO) list ./... | grep -v '/integration')
-FUZZTIME ?= 60s
+FUZZTIME ?= 10m
 # Test binaries run one after the other: the integration tests and the figures want the machine for themselves.
 TEST    := $(GO) test -count=1 -p 1 -timeout 40m
 # Packages whose own tests compare with a real Kubo find it by this variable.
@@ -16,7 +16,7 @@ KUBO     = BRIDGE_TEST_KUBO=$$($(GO) run ./integration/peers -only kubo -path)
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := build
-.PHONY: build generate peers test unit race cover lint fmt vet arch verify run bench pgo fuzz kill9 soak clean help
+.PHONY: build generate peers test unit race cover lint fmt vet arch verify run bench pgo fuzz fuzz-short kill9 soak clean help
 
 build: generate ## build bin/bridge
 	$(GO) build -o bin/bridge ./cmd/bridge
@@ -74,13 +74,11 @@ pgo: build ## measure where the bridge spends its time, for the compiler: cmd/br
 	$(GO) run ./integration/peers -only kubo,rust,iroh-relay,b3sum
 	-$(GO) run ./integration/bench -rounds 1 -size 536870912 -profile cmd/bridge/default.pgo
 
-fuzz: generate ## every fuzz target for FUZZTIME
-	@for pkg in $(UNIT); do \
-	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-	    echo "$$pkg $$target"; \
-	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
-	  done; \
-	done
+fuzz: generate ## every fuzz target for FUZZTIME (10m), two at a time
+	$(GO) run ./integration/fuzz -time $(FUZZTIME)
+
+fuzz-short: generate ## the same for 20 seconds each, as CI does
+	$(GO) run ./integration/fuzz -time 20s
 
 kill9: generate ## kill -9 at random points, 200 rounds; every write of the mapping failing in turn
 	STORE_CRASH_ROUNDS=1000 $(GO) test -count=1 -v -timeout 2h -run '^TestKilledAtRandom' ./iroh/store
@@ -94,4 +92,4 @@ clean: ## remove what was built (the peers stay in their cache)
 	rm -rf bin third_party/quic-go coverage.out
 
 help: ## this list
-	@grep -E '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "%-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "%-10s %s\n", $$1, $$2}'
