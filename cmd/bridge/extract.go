@@ -123,15 +123,16 @@ func extract(stream io.Reader, root *os.Root) error {
 		if err != nil {
 			return fmt.Errorf("the stream broke off: %w", err)
 		}
-		name := path.Clean(h.Name)
-		if !filepath.IsLocal(filepath.FromSlash(name)) || strings.ContainsRune(name, 0) {
-			return fmt.Errorf("%w: refusing the name %q, which leads out of the folder", bridge.ErrContent, h.Name)
+		if h.Typeflag == tar.TypeDir {
+			h.Name = strings.TrimSuffix(h.Name, "/")
 		}
-		h.Name = name
+		if err := checkEntry(h.Name); err != nil {
+			return err
+		}
 		switch h.Typeflag {
 		case tar.TypeDir:
 			folders = append(folders, h)
-			if err := root.MkdirAll(name, 0o755); err != nil {
+			if err := root.MkdirAll(h.Name, 0o755); err != nil {
 				return err
 			}
 		case tar.TypeSymlink:
@@ -144,6 +145,26 @@ func extract(stream io.Reader, root *os.Root) error {
 			return fmt.Errorf("the stream holds an entry of type %q", h.Typeflag)
 		}
 	}
+}
+
+// maxPart is what file systems in use take for one part of a path. A longer one is refused by name, and not by whatever such a
+// system says.
+const maxPart = 255
+
+// checkEntry refuses a name that leads out of the folder, or that means another path than it says: no stream of ours has one.
+func checkEntry(name string) error {
+	switch {
+	case path.Clean(name) != name || name == ".":
+		return fmt.Errorf("%w: refusing the name %.200q, which is not a clean path", bridge.ErrContent, name)
+	case !filepath.IsLocal(filepath.FromSlash(name)) || strings.ContainsRune(name, 0):
+		return fmt.Errorf("%w: refusing the name %.200q, which leads out of the folder", bridge.ErrContent, name)
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if len(part) > maxPart {
+			return fmt.Errorf("%w: refusing the name %.80q…, which has a part of more than %d bytes", bridge.ErrContent, name, maxPart)
+		}
+	}
+	return nil
 }
 
 func extractFile(t *tar.Reader, root *os.Root, h *tar.Header) error {
@@ -174,13 +195,14 @@ func attributes(root *os.Root, h *tar.Header) error {
 	return root.Chtimes(h.Name, h.ModTime, h.ModTime)
 }
 
+// finish makes the links, when all the folders that they are in are there, so that none is made through another one.
 func finish(root *os.Root, links, folders []*tar.Header) error {
 	for _, h := range links {
-		if dir := path.Dir(h.Name); dir != "." {
-			if err := root.MkdirAll(dir, 0o755); err != nil {
-				return err
-			}
+		if err := root.MkdirAll(path.Dir(h.Name), 0o755); err != nil {
+			return err
 		}
+	}
+	for _, h := range links {
 		if err := root.Symlink(h.Linkname, h.Name); err != nil {
 			return err
 		}
