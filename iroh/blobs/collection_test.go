@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -65,7 +64,7 @@ func TestCollectionVectors(t *testing.T) {
 	}
 }
 
-// hostileNames are figure 12 of the reliability list.
+// hostileNames lead out of a folder on some system, or cannot be the path of a file.
 func hostileNames() []string {
 	long := strings.Repeat("x", 256)
 	return []string{
@@ -236,8 +235,9 @@ func FuzzHashSeq(f *testing.F) {
 	})
 }
 
-// TestExportStaysInside writes every name of every kind through os.Root, as exports do: nothing appears outside.
-func TestExportStaysInside(t *testing.T) {
+// TestLinksAreForRoot: a valid name may lead through a link that was there before. os.Root, by which exports write, follows none
+// that leads out.
+func TestLinksAreForRoot(t *testing.T) {
 	above := t.TempDir()
 	inside := filepath.Join(above, "inside")
 	if err := os.Mkdir(inside, 0o700); err != nil {
@@ -251,16 +251,16 @@ func TestExportStaysInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	for _, name := range append(hostileNames(), "link/escaped", "good/file") {
-		if ValidName(name) != nil {
-			continue
+	for name, written := range map[string]bool{"link/escaped": false, "link/a/escaped": false, "good/file": true} {
+		if err := ValidName(name); err != nil {
+			t.Fatal(err)
 		}
-		if err := root.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-			continue
+		err := root.MkdirAll(filepath.Dir(name), 0o700)
+		if err == nil {
+			err = root.WriteFile(name, []byte("x"), 0o600)
 		}
-		if f, err := root.Create(name); err == nil {
-			_, _ = io.WriteString(f, "x")
-			_ = f.Close()
+		if (err == nil) != written {
+			t.Errorf("%q: %v", name, err)
 		}
 	}
 	entries, err := os.ReadDir(above)
