@@ -121,6 +121,18 @@ func interfaceAddrs() []netip.Addr {
 	return out
 }
 
+// everywhere is where the machine itself reaches the socket, loopback among it.
+func (s *socket) everywhere() []netip.AddrPort {
+	if !s.local.Addr().IsUnspecified() {
+		return []netip.AddrPort{s.local}
+	}
+	var out []netip.AddrPort
+	for _, ip := range interfaceAddrs() {
+		out = append(out, netip.AddrPortFrom(ip, s.local.Port()))
+	}
+	return out
+}
+
 // expand turns a socket bound to a wildcard into the addresses, out of those of this machine, on which others can dial it.
 func expand(s *socket, machine []netip.Addr) []netip.AddrPort {
 	var out, loopback []netip.AddrPort

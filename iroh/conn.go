@@ -90,13 +90,6 @@ func (c *Conn) Context() context.Context { return c.quic.Context() }
 // Done is closed when the connection is closed.
 func (c *Conn) Done() <-chan struct{} { return c.quic.Context().Done() }
 
-// releaseSlot tells the admission that the handshake is over.
-func (c *Conn) releaseSlot() {
-	if s, ok := c.quic.Context().Value(slotKey{}).(*slot); ok {
-		s.established()
-	}
-}
-
 // addrPort converts an address of a UDP socket; the zero value stands for all others.
 func addrPort(a net.Addr) netip.AddrPort {
 	u, ok := a.(*net.UDPAddr)

@@ -17,7 +17,8 @@
 //	initial_max_streams_bidi    100, initial_max_streams_uni 0 (the blobs protocol has none)
 //	initial_max_data and stream windows: limits.go
 //	connection ids              8 bytes
-//	not sent                    multipath, NAT traversal, datagrams, address discovery; so the peer does without
+//	not sent                    multipath, NAT traversal, datagrams, address discovery; so the peer does without. To relays
+//	                            address discovery is
 //	not used                    0-RTT, session tickets, server_name
 //
 // A handshake has 10 s. A Retry (RFC 9000, section 8.1.2) is asked for when many handshakes are under way. All connections
@@ -34,6 +35,13 @@
 // What relays carry is on the same quic-go transport as UDP (package internal/paths), so that a peer that sends its first
 // packet on all paths makes one connection. When such a packet comes through a relay it waits 50 ms for its twin on a direct
 // path: iroh stays on the path from which the answer comes first, for as long as the connection lasts.
+//
+// # Addresses
+//
+// Others learn from [Endpoint.Addr] where the endpoint is: addresses of the configuration, the one that a port mapper has got at the
+// gateway, those under which relays see the socket by QUIC address discovery (package internal/observe), and those of the
+// machine's interfaces, which are looked at every 3 s. [Endpoint.AddrChanged] tells when to ask again, [Endpoint.Report] what
+// works and what does not.
 //
 // # Dialing
 //

@@ -12,7 +12,9 @@ import (
 
 	"github.com/quic-go/quic-go"
 
+	"github.com/iroh-ipfs/bridge/iroh/internal/admission"
 	"github.com/iroh-ipfs/bridge/iroh/internal/home"
+	"github.com/iroh-ipfs/bridge/iroh/internal/observe"
 	"github.com/iroh-ipfs/bridge/iroh/internal/paths"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/rpktls"
@@ -31,10 +33,11 @@ type Endpoint struct {
 	transport *quic.Transport
 	detour    *quic.Transport // writes by UDP what is for relayed paths; receives nothing
 	relays    *home.Relays    // nil if none is configured
-	listener  *quic.Listener  // nil if no protocol is accepted
+	observer  *observe.Observer
+	listener  *quic.Listener // nil if no protocol is accepted
 	dialConf  *quic.Config
-	admission *admission
-	growth    *growth
+	admission *admission.Admission
+	growth    *admission.Growth
 	announced announced
 
 	done chan struct{}  // closed when closing begins
@@ -61,8 +64,8 @@ func Listen(cfg Config) (*Endpoint, error) {
 		id:        cfg.SecretKey.ID(),
 		log:       cfg.Logger,
 		socket:    s,
-		admission: newAdmission(),
-		growth:    newGrowth(growthBudget),
+		admission: admission.New(),
+		growth:    admission.NewGrowth(growthBudget),
 		done:      make(chan struct{}),
 		conns:     map[*Conn]struct{}{},
 		ended:     make(chan struct{}),
@@ -72,8 +75,8 @@ func Listen(cfg Config) (*Endpoint, error) {
 		Conn:                s.conn,
 		ConnectionIDLength:  idLength,
 		StatelessResetKey:   resetKey(cfg.SecretKey),
-		VerifySourceAddress: e.admission.needsRetry,
-		ConnContext:         e.admission.admit,
+		VerifySourceAddress: e.admission.NeedsRetry,
+		ConnContext:         e.admission.Admit,
 	}
 	e.detour = &quic.Transport{Conn: s.conn.Detour(), ConnectionIDLength: idLength}
 	e.dialConf = e.quicConfig(dialedStreamWindow, dialedConnWindow)
@@ -84,6 +87,7 @@ func Listen(cfg Config) (*Endpoint, error) {
 		return nil, errors.Join(fmt.Errorf("iroh: listen: %w", err), e.transport.Close(), s.conn.Close())
 	}
 	if len(cfg.Relays) > 0 {
+		e.observer = startObserver(e)
 		e.relays = startRelays(e)
 	}
 	e.Addr()
@@ -96,7 +100,7 @@ func Listen(cfg Config) (*Endpoint, error) {
 func (e *Endpoint) quicConfig(stream, conn uint64) *quic.Config {
 	c := e.cfg.quicConfig()
 	c.InitialStreamReceiveWindow, c.InitialConnectionReceiveWindow = stream, conn
-	c.AllowConnectionWindowIncrease = e.growth.allow
+	c.AllowConnectionWindowIncrease = e.growth.Allow
 	return c
 }
 
@@ -118,7 +122,7 @@ func (e *Endpoint) LocalAddrs() []netip.AddrPort {
 }
 
 // Addr is what others need to dial the endpoint: its id, its home relay once that is reached (see WaitRelay), the announced
-// addresses, the one that is mapped at the gateway, and the local ones, at most 30.
+// addresses, the one that is mapped at the gateway, those under which relays see it, and the local ones, at most 30.
 func (e *Endpoint) Addr() ticket.EndpointAddr { return e.announced.note(e.findAddr) }
 
 func (e *Endpoint) findAddr() ticket.EndpointAddr {
@@ -127,7 +131,7 @@ func (e *Endpoint) findAddr() ticket.EndpointAddr {
 		addr.Relays = []string{home}
 	}
 	seen := map[netip.AddrPort]bool{}
-	for _, list := range [][]netip.AddrPort{e.cfg.Announce, e.mapped(), e.LocalAddrs()} {
+	for _, list := range [][]netip.AddrPort{e.cfg.Announce, e.mapped(), e.observed(), e.LocalAddrs()} {
 		for _, a := range list {
 			if !seen[a] && len(addr.Direct) < maxAnnounced {
 				seen[a] = true
@@ -152,7 +156,7 @@ func (e *Endpoint) Accept(ctx context.Context) (*Conn, error) {
 		}
 		c, err := e.adopt(qc, nil, false)
 		if err == nil {
-			c.releaseSlot()
+			admission.Established(qc.Context())
 			e.log.Debug("iroh connection accepted", "peer", c.RemoteID().ShortString(), "path", c.Path().String(), "alpn", c.ALPN())
 			return c, nil
 		}
@@ -198,11 +202,11 @@ func (e *Endpoint) track(c *Conn) bool {
 		return false
 	}
 	e.conns[c] = struct{}{}
-	e.growth.open(c.quic)
+	e.growth.Open(c.quic)
 	e.wg.Add(1)
 	context.AfterFunc(c.quic.Context(), func() {
 		defer e.wg.Done()
-		e.growth.close(c.quic)
+		e.growth.Close(c.quic)
 		if c.route != nil {
 			c.route.Close()
 		}
@@ -284,12 +288,13 @@ func (e *Endpoint) Close() error {
 	closing.Wait()
 	if e.relays != nil {
 		e.relays.Close() // after it has sent what closing the connections made
+		e.observer.Close()
 	}
 	err := errors.Join(e.transport.Close(), e.detour.Close())
 	e.socket.conn.Stop()
 	err = errors.Join(err, e.socket.conn.Close())
 	e.wg.Wait()
-	e.admission.wait()
+	e.admission.Wait()
 	if err != nil {
 		return fmt.Errorf("iroh: close: %w", err)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
+
+	"github.com/iroh-ipfs/bridge/iroh/internal/admission"
 )
 
 // firstInitial is the first datagram that a client sends to the endpoint with the given id.
@@ -100,13 +102,11 @@ func TestFlood(t *testing.T) {
 	}()
 
 	sent := flood(from, initial, rng)
-	server.admission.mu.Lock()
-	counted := server.admission.total
-	server.admission.mu.Unlock()
-	if counted.halfOpen > maxHalfOpenPerSource {
-		t.Errorf("%d handshakes under way", counted.halfOpen)
+	counted := server.admission.Counts()
+	if counted.HalfOpen > admission.MaxHalfOpenPerSource {
+		t.Errorf("%d handshakes under way", counted.HalfOpen)
 	}
-	if counted.halfOpen == 0 {
+	if counted.HalfOpen == 0 {
 		t.Error("the flood did not reach the server")
 	}
 	roundTrip(t, dialed, make([]byte, 1<<20))
@@ -115,9 +115,7 @@ func TestFlood(t *testing.T) {
 	roundTrip(t, again, []byte("hello"))
 
 	eventually(t, "slots are given back", func() bool {
-		server.admission.mu.Lock()
-		defer server.admission.mu.Unlock()
-		return server.admission.total.halfOpen == 0
+		return server.admission.Counts().HalfOpen == 0
 	})
 	from.SetReadDeadline(time.Now())
 	if answered := <-received; answered > 3*sent {

@@ -3,33 +3,8 @@ package iroh
 import "time"
 
 // Limits of what others can make an endpoint do. Everything here is reached by peers who proved no more than that they
-// can send UDP, unless it says otherwise.
+// can send UDP, unless it says otherwise. Package internal/admission has those of connections.
 const (
-	// maxHalfOpen bounds handshakes under way, each some 40 KiB of memory. Against floods of Initials from many
-	// addresses.
-	maxHalfOpen = 256
-
-	// retryHalfOpen is how many handshakes may be under way before new sources must prove their address by a Retry
-	// first, and retryHalfOpenPerSource the same for one source. Against floods from forged addresses: without a Retry
-	// such a flood could use up the share of somebody else.
-	retryHalfOpen          = 64
-	retryHalfOpenPerSource = 8
-
-	// maxHalfOpenPerSource bounds handshakes under way from one source: an IPv4 address or an IPv6 /64. Against one
-	// host that starts handshakes and never finishes them.
-	maxHalfOpenPerSource = 32
-
-	// maxConns bounds accepted connections in all, maxConnsPerSource those of one source. Keys cost nothing, so a
-	// limit for each key would stop nobody.
-	maxConns          = 1024
-	maxConnsPerSource = 256
-
-	// maxConnsPerRelay, maxHalfOpenPerRelay and retryHalfOpenPerRelay are the same for one relay, through which many honest
-	// peers may come: half of everything. Against a flood through a relay that keeps those out who come directly.
-	maxConnsPerRelay      = maxConns / 2
-	maxHalfOpenPerRelay   = maxHalfOpen / 2
-	retryHalfOpenPerRelay = retryHalfOpen / 2
-
 	// maxStreams bounds the streams that a peer has open at once, as iroh does.
 	maxStreams = 100
 

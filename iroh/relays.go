@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 
 	"github.com/iroh-ipfs/bridge/iroh/internal/home"
+	"github.com/iroh-ipfs/bridge/iroh/internal/observe"
 )
 
 // RelayState is how an endpoint does at one relay.
@@ -14,6 +17,25 @@ type RelayState = home.State
 func startRelays(e *Endpoint) *home.Relays {
 	return home.Start(home.Config{
 		Relays: e.cfg.Relays, SecretKey: e.cfg.SecretKey, Roots: e.cfg.RelayRoots, Conn: e.socket.conn, Logger: e.log,
+		Measure: e.observer.Measure,
+	})
+}
+
+func startObserver(e *Endpoint) *observe.Observer {
+	return observe.Start(observe.Config{
+		Relays: e.cfg.Relays, Roots: e.cfg.RelayRoots, Transport: e.transport, Conn: e.socket.conn,
+		V4: e.socket.v4, V6: e.socket.v6, Local: e.socket.everywhere, Logger: e.log,
+	})
+}
+
+// observed are the addresses under which relays see the endpoint.
+func (e *Endpoint) observed() []netip.AddrPort {
+	if e.observer == nil {
+		return nil
+	}
+	return slices.DeleteFunc(e.observer.Addrs(), func(a netip.AddrPort) bool {
+		ip := a.Addr() // a relay on this machine sees what is of no use elsewhere
+		return !dialable(a) || ip.IsLinkLocalUnicast() || ip.IsLoopback() && !e.socket.local.Addr().IsLoopback()
 	})
 }
 

@@ -2,27 +2,33 @@ package iroh
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"net"
 	"net/netip"
+	"slices"
+	"syscall"
 	"time"
 
+	"github.com/iroh-ipfs/bridge/iroh/internal/observe"
 	"github.com/iroh-ipfs/bridge/iroh/relay"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
 // NAT is how a translator of addresses between the endpoint and the internet goes about it, as far as one can tell from
 // outside (RFC 4787, section 4.1).
-type NAT string
+type NAT = observe.NAT
 
 // Kinds of NAT.
 const (
 	// NATUnknown: fewer than two relays have told what they see.
-	NATUnknown NAT = "unknown"
+	NATUnknown = observe.Unknown
 	// NATNone: what they see is an address of this machine.
-	NATNone NAT = "none"
+	NATNone = observe.None
 	// NATEndpointIndependent: all see the same address, under which others reach us if the NAT or a firewall lets them.
-	NATEndpointIndependent NAT = "endpoint-independent"
+	NATEndpointIndependent = observe.EndpointIndependent
 	// NATEndpointDependent: each sees another address, so that nobody can be told where we are.
-	NATEndpointDependent NAT = "endpoint-dependent"
+	NATEndpointDependent = observe.EndpointDependent
 )
 
 // Report is what an endpoint knows of its place in the network.
@@ -43,7 +49,7 @@ type RelayReport struct {
 	Home       bool
 	Connected  bool
 	Latency    time.Duration  // there and back; zero if it is not known
-	By         string         // how it was measured: "quic" (address discovery) or "http" (/ping)
+	By         string         // how it was measured: "quic" (address discovery), "http" (/ping) or "relay" (its connection)
 	IPv4, IPv6 netip.AddrPort // where the relay sees the endpoint; zero if it does not or has no address discovery
 	Err        string         // why the relay cannot be used, in words; empty if it can
 	QUICErr    string         // why its address discovery told nothing, in words; empty if it did or there is none
@@ -74,8 +80,9 @@ func (e *Endpoint) Report(ctx context.Context) Report {
 	defer cancel()
 	r := Report{Listen: e.socket.local, NAT: NATUnknown}
 	r.IPv4.Socket, r.IPv6.Socket = e.socket.v4, e.socket.v6
-	if e.relays != nil {
+	if e.relays != nil && e.begin() {
 		e.reportRelays(ctx, &r)
+		e.wg.Done()
 	}
 	if m := e.cfg.PortMapper; m != nil {
 		r.Mapping = &MappingReport{External: m.External()}
@@ -90,29 +97,97 @@ func (e *Endpoint) Report(ctx context.Context) Report {
 	return r
 }
 
+// reportRelays asks all relays of the configuration, and adds those that peers have.
 func (e *Endpoint) reportRelays(ctx context.Context, r *Report) {
 	states := map[string]RelayState{}
+	seen := e.observer.Round(ctx, true)
 	for _, s := range e.RelayStates() {
 		states[s.URL] = s
 	}
-	all := e.cfg.Relays
-	for _, s := range states {
-		if u, err := relay.ParseURL(s.URL); err == nil && !all.Has(u) {
-			all = append(all[:len(all):len(all)], relay.Node{URL: u})
-		}
-	}
-	for _, l := range relay.Probe(ctx, all, relay.ProbeConfig{Roots: e.cfg.RelayRoots}) {
-		s := states[l.URL.String()]
-		one := RelayReport{URL: l.URL.String(), Home: s.Home, Connected: s.Connected}
-		switch {
-		case l.Err == nil:
-			one.Latency, one.By = l.Value, "http"
-		case !s.Connected:
-			one.Err = l.Err.Error()
-		}
-		if s.Problem != "" {
-			one.Err = "the relay says: " + s.Problem
-		}
+	var closest time.Duration
+	for i := range seen {
+		s := &seen[i]
+		one := relayReport(s, states[s.URL.String()])
+		delete(states, one.URL)
 		r.Relays = append(r.Relays, one)
+		r.IPv4.add(one.IPv4)
+		r.IPv6.add(one.IPv6)
+		if l := s.Ping; l.Err == nil && !l.Date.IsZero() && (r.Clock == nil || l.Value < closest) {
+			closest, r.Clock = l.Value, &ClockReport{Relay: one.URL, Offset: l.At.Sub(l.Date) - time.Second/2}
+		}
 	}
+	for _, s := range e.RelayStates() {
+		if _, peers := states[s.URL]; peers {
+			r.Relays = append(r.Relays, relayReport(&observe.Seen{}, s))
+		}
+	}
+	r.NAT = e.observer.NAT()
+}
+
+func relayReport(seen *observe.Seen, state RelayState) RelayReport {
+	r := RelayReport{URL: state.URL, Home: state.Home, Connected: state.Connected, Latency: seen.Latency(), By: "http"}
+	if r.URL == "" {
+		r.URL = seen.URL.String()
+	}
+	var failed []error
+	for _, one := range []struct {
+		sight observe.Sight
+		addr  *netip.AddrPort
+	}{{seen.V4, &r.IPv4}, {seen.V6, &r.IPv6}} {
+		switch {
+		case !one.sight.Asked():
+		case one.sight.Err == nil:
+			*one.addr, r.By = one.sight.Addr, "quic"
+		case !errors.Is(one.sight.Err, observe.ErrFamily):
+			failed = append(failed, one.sight.Err)
+		}
+	}
+	if err := errors.Join(failed...); err != nil {
+		r.QUICErr = words(err)
+	}
+	if r.Latency == 0 {
+		r.Latency, r.By = state.Latency, "relay"
+	}
+	if r.Latency == 0 {
+		r.By = ""
+	}
+	switch {
+	case state.Problem != "":
+		r.Err = "the relay says: " + state.Problem
+	case state.Connected:
+	case state.Err != nil:
+		r.Err = words(state.Err)
+	case seen.Ping.Err != nil:
+		r.Err = words(seen.Ping.Err)
+	}
+	return r
+}
+
+// add takes an address over that a relay sees.
+func (f *Family) add(a netip.AddrPort) {
+	if a.IsValid() && !slices.Contains(f.Observed, a) {
+		f.Observed = append(f.Observed, a)
+	}
+}
+
+// words says what an operator can do something with.
+func words(err error) string {
+	var dns *net.DNSError
+	var cert *tls.CertificateVerificationError
+	var timeout net.Error
+	switch {
+	case errors.Is(err, relay.ErrDenied):
+		return "the relay denies access to this endpoint"
+	case errors.As(err, &dns):
+		return "the name " + dns.Name + " cannot be looked up: " + dns.Err
+	case errors.As(err, &cert):
+		return "its certificate is not trusted: " + cert.Err.Error()
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nobody listens there"
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return "there is no way there from this machine"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "no answer: is it blocked on the way?"
+	}
+	return err.Error()
 }

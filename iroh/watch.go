@@ -42,19 +42,28 @@ func (e *Endpoint) watch() {
 	defer e.wg.Done()
 	tick := time.NewTicker(addrCheck)
 	defer tick.Stop()
+	machine := e.socket.everywhere()
 	for {
-		var mapped, relays <-chan struct{}
+		var mapped, relays, observed <-chan struct{}
 		if e.cfg.PortMapper != nil {
 			mapped = e.cfg.PortMapper.Changed()
 		}
 		if e.relays != nil {
-			relays = e.relays.Changed()
+			relays, observed = e.relays.Changed(), e.observer.Changed()
 		}
 		e.Addr()
 		select {
 		case <-tick.C:
+			if now := e.socket.everywhere(); !slices.Equal(now, machine) {
+				machine = now
+				e.log.Info("iroh endpoint: the addresses of this machine have changed")
+				if e.observer != nil {
+					e.observer.Again()
+				}
+			}
 		case <-mapped:
 		case <-relays:
+		case <-observed:
 		case <-e.done:
 			return
 		}

@@ -161,8 +161,11 @@ func relayCertificate(dir string, ip netip.Addr) (*x509.CertPool, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{ip.AsSlice()}, DNSNames: []string{"localhost"},
+		IPAddresses: []net.IP{ip.AsSlice(), net.IPv6loopback}, DNSNames: []string{"localhost"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, KeyUsage: x509.KeyUsageDigitalSignature,
+	}
+	for i := range byte(8) { // several relays may share a certificate
+		template.IPAddresses = append(template.IPAddresses, net.IPv4(127, 0, 0, i))
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, &secret.PublicKey, secret)
 	if err != nil {

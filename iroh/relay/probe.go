@@ -21,6 +21,8 @@ type ProbeConfig struct {
 type Latency struct {
 	URL   URL
 	Value time.Duration // there and back, on a connection that there is already
+	Date  time.Time     // what the relay's clock said, cut to a second; zero if it did not say
+	At    time.Time     // what ours said then, give or take half of Value
 	Err   error         // why it is not known
 }
 
@@ -40,15 +42,15 @@ func Probe(ctx context.Context, m Map, cfg ProbeConfig) []Latency {
 			defer func() { <-places }()
 			ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 			defer cancel()
-			value, err := probe(ctx, u, cfg.Roots)
-			out[i] = Latency{URL: u, Value: value, Err: err}
+			out[i] = probe(ctx, u, cfg.Roots)
 		})
 	}
 	all.Wait()
 	return out
 }
 
-func probe(ctx context.Context, u URL, roots *x509.CertPool) (time.Duration, error) {
+func probe(ctx context.Context, u URL, roots *x509.CertPool) Latency {
+	l := Latency{URL: u}
 	_, host, base := u.place()
 	base.Path = "/ping"
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: host, MinVersion: tls.VersionTLS12}}
@@ -57,25 +59,34 @@ func probe(ctx context.Context, u URL, roots *x509.CertPool) (time.Duration, err
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	var took time.Duration
 	for range 2 {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, base.String(), nil)
 		if err != nil {
-			return 0, fmt.Errorf("relay: probe: %w", err)
+			return l.failed(err)
 		}
 		began := time.Now()
 		resp, err := client.Do(req)
 		if err != nil {
-			return 0, fmt.Errorf("relay: probe: %w", err)
+			return l.failed(err)
 		}
-		took = time.Since(began)
+		l.Value = time.Since(began)
+		l.At = began.Add(l.Value / 2)
+		l.Date, _ = http.ParseTime(resp.Header.Get("Date"))
 		_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<10)) // so that the connection can be used again
 		resp.Body.Close()
-		if err != nil || resp.StatusCode != http.StatusOK {
-			return 0, fmt.Errorf("relay: probe: %s answers %s", u, resp.Status)
+		if err == nil && resp.StatusCode != http.StatusOK {
+			err = fmt.Errorf("%s answers %s", u, resp.Status)
+		}
+		if err != nil {
+			return l.failed(err)
 		}
 	}
-	return took, nil
+	return l
+}
+
+func (l Latency) failed(err error) Latency {
+	l.Value, l.Err = 0, fmt.Errorf("relay: probe: %w", err)
+	return l
 }
 
 // Nearest chooses the relay to make one's home, which is zero if none answered. Who has one already stays there unless

@@ -33,11 +33,12 @@ type Conn struct {
 	reader   BatchReader
 	idLength int
 
-	book  *book
-	inbox chan arrival
-	held  holding
-	done  chan struct{}
-	stop  sync.Once
+	book    *book
+	watched watches
+	inbox   chan arrival
+	held    holding
+	done    chan struct{}
+	stop    sync.Once
 
 	// Of the reader alone.
 	now   arrival // what is being handed out

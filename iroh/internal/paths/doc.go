@@ -29,6 +29,11 @@
 // socket for it, not another address of the peer. [Detour] is that socket: what is written on it to the address of a
 // Route goes by UDP to the direct address that the Route has.
 //
+// # Watching
+//
+// Who has to know something that quic-go does not tell, such as what a relay's address discovery says (package qad), sees the
+// datagrams of one address first, by [Conn.Watch].
+//
 // # Trust
 //
 // Nothing here is proven. Who a packet is from is what the relay says; QUIC finds out. A UDP packet with a source out of the

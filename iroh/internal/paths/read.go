@@ -13,7 +13,7 @@ func (c *Conn) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 		if canPeek && c.turns >= udpTurn {
 			c.turns = 0
 			if n, err := c.reader.ReadBatch(ms, flags|dontWait); err == nil && n > 0 {
-				dropForged(ms[:n])
+				c.sift(ms[:n])
 				return n, nil
 			}
 		}
@@ -36,7 +36,7 @@ func (c *Conn) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
 		n, err := c.reader.ReadBatch(ms, flags)
 		c.sleeping.Store(false)
 		if err == nil {
-			dropForged(ms[:n])
+			c.sift(ms[:n])
 			return n, nil
 		}
 		if !c.woken(err) {
@@ -55,7 +55,13 @@ func (c *Conn) ReadFrom(b []byte) (int, net.Addr, error) {
 		}
 		n, addr, err := c.UDP.ReadFrom(b)
 		c.sleeping.Store(false)
-		if u, ok := addr.(*net.UDPAddr); err == nil && (!ok || !relayedUDP(u)) {
+		if err == nil {
+			if u, ok := addr.(*net.UDPAddr); ok {
+				n = c.watched.inspect(u, b[:n])
+				if relayedUDP(u) || n == 0 {
+					continue
+				}
+			}
 			return n, addr, nil
 		}
 		if err != nil && !c.woken(err) {
@@ -83,11 +89,19 @@ func (c *Conn) open() bool {
 
 func (c *Conn) next() []byte { return c.now.received.Next() }
 
-// dropForged empties the packets that claim an address of ours, so that quic-go drops them.
-func dropForged(ms []ipv4.Message) {
+// sift empties the packets that claim an address of ours, so that quic-go drops them, and shows others to those who watch.
+func (c *Conn) sift(ms []ipv4.Message) {
 	for i := range ms {
-		if u, ok := ms[i].Addr.(*net.UDPAddr); ok && relayedUDP(u) {
+		u, ok := ms[i].Addr.(*net.UDPAddr)
+		if !ok {
+			continue
+		}
+		if relayedUDP(u) {
 			ms[i].N = 0
+			continue
+		}
+		if ms[i].N <= len(ms[i].Buffers[0]) {
+			ms[i].N = c.watched.inspect(u, ms[i].Buffers[0][:ms[i].N])
 		}
 	}
 }
