@@ -78,9 +78,6 @@ const (
 	// smallBlob is the size up to which a pushed blob is collected in memory and stored at once.
 	smallBlob = 64 << 10
 
-	// flushEvery is how many bytes of a pushed blob are written between two records of what is there.
-	flushEvery = 16 << 20
-
 	// blobCost is what a pushed blob counts beyond its bytes. It stops a peer that pushes a thousand million blobs of one byte each into
 	// a gibibyte.
 	blobCost = 1 << 10

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/landing"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/outbox"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/wire"
 	"github.com/iroh-ipfs/bridge/iroh/store"
@@ -171,101 +172,38 @@ func (in *intake) small(ctx context.Context, hash bao.Hash, size uint64) error {
 	}
 }
 
-// large stores a blob as it comes. The store hears of it with the first leaf, so that a claim alone leaves no trace.
+// large stores a blob as it comes.
 func (in *intake) large(ctx context.Context, hash bao.Hash, size uint64, fresh bool) error {
-	l := &landing{intake: in, hash: hash, size: size}
+	blob := landing.New(in.provider.cfg.Store, hash, size, func() error { return in.provider.quota.mark(hash) })
+	stream := blob.Stream()
 	for {
 		item, err := in.decoder.Next()
-		switch {
-		case errors.Is(err, io.EOF):
-			return l.end(ctx, nil, fresh)
-		case err == nil:
-			err = l.add(item)
+		if err == nil {
+			_, err = stream.Add(item)
 		}
 		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			return in.end(ctx, blob, nil, fresh)
 		case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrComplete):
 			return in.drop()
-		case err != nil:
-			return l.end(ctx, err, fresh)
+		default:
+			return in.end(ctx, blob, err, fresh)
 		}
 	}
 }
 
-// landing is a pushed blob on its way into the store.
-type landing struct {
-	*intake
-	hash      bao.Hash
-	size      uint64
-	download  *store.Download // nil before the first leaf
-	pairs     []bao.Item      // before the first leaf: at most one for each level of the tree
-	unflushed uint64
-}
-
-func (l *landing) add(item bao.Item) error {
-	switch {
-	case item.Kind == bao.Leaf:
-		return l.leaf(item)
-	case item.OutboardOffset < 0:
-		return nil // inside a group: the store does not keep those
-	case l.download == nil:
-		item.Data = append([]byte(nil), item.Data...)
-		l.pairs = append(l.pairs, item)
-		return nil
-	}
-	return l.download.WritePair(item.OutboardOffset, item.Data)
-}
-
-func (l *landing) leaf(item bao.Item) error {
-	n := uint64(len(item.Data))
-	if item.Offset%bao.GroupSize != 0 || n%bao.GroupSize != 0 && item.Offset+n != l.size {
-		return nil // part of a group, which the store does not keep
-	}
-	if l.download == nil {
-		if err := l.open(); err != nil {
-			return err
-		}
-	}
-	if err := l.download.WriteLeaf(item.Offset, item.Data); err != nil {
-		return err
-	}
-	if l.unflushed += n; l.unflushed < flushEvery {
-		return nil
-	}
-	l.unflushed = 0
-	return l.download.Flush()
-}
-
-func (l *landing) open() (err error) {
-	if l.download, err = l.provider.cfg.Store.Download(l.hash, l.size); err != nil {
-		return err
-	}
-	if err := l.provider.quota.mark(l.hash); err != nil {
-		return err
-	}
-	for _, pair := range l.pairs {
-		if err := l.download.WritePair(pair.OutboardOffset, pair.Data); err != nil {
-			return err
-		}
-	}
-	l.pairs = nil
-	return nil
-}
-
-// end completes the blob after its last item, or keeps what came before an error. With a wrong size what did verify may be of no use:
+// end completes a blob after its last item, or keeps what came before an error. With a wrong size what did verify may be of no use:
 // it is dropped unless the last chunk, which proves the size, is among it.
-func (l *landing) end(ctx context.Context, cause error, fresh bool) error {
-	if l.download == nil {
-		return cause
-	}
+func (in *intake) end(ctx context.Context, blob *landing.Blob, cause error, fresh bool) error {
 	if cause == nil {
-		err := l.download.Complete(ctx)
+		err := blob.Complete(ctx)
 		if err == nil || !errors.Is(err, store.ErrIncomplete) {
-			return errors.Join(err, l.download.Close())
+			return errors.Join(err, blob.Keep())
 		}
 	}
-	proven := l.download.Ranges().Contains(chunkCount(l.size) - 1)
-	if errors.Is(cause, bao.ErrHashMismatch) && fresh && !proven {
-		return errors.Join(cause, l.download.Discard())
+	if errors.Is(cause, bao.ErrHashMismatch) && fresh && !blob.Proven() {
+		return errors.Join(cause, blob.Discard())
 	}
-	return errors.Join(cause, l.download.Close())
+	return errors.Join(cause, blob.Keep())
 }
