@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/meta"
 )
@@ -175,7 +177,7 @@ func (c *crashWorker) download(ctx context.Context, blob int, data []byte) error
 		c.state[blob] = "missing"
 		return d.Discard()
 	case 1, 2:
-		if err := feedErr(d, data, bao.All()); err != nil {
+		if err := feedByMany(d, data); err != nil {
 			return err
 		}
 		c.state[blob] = "complete"
@@ -185,6 +187,20 @@ func (c *crashWorker) download(ctx context.Context, blob int, data []byte) error
 		c.state[blob] = strconv.Itoa(upTo)
 	}
 	return d.Close()
+}
+
+// feedByMany feeds a blob by three streams at a time whose parts overlap.
+func feedByMany(d *Download, data []byte) error {
+	var g errgroup.Group
+	end := chunks(len(data))
+	step := (end/3 + 16) / 16 * 16
+	for i := range uint64(3) {
+		part := bao.Span(min(i*step, end), min((i+2)*step, end))
+		if !part.IsEmpty() {
+			g.Go(func() error { return feedErr(d, data, part) })
+		}
+	}
+	return g.Wait()
 }
 
 func crashRounds(t *testing.T) int {

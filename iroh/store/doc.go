@@ -82,7 +82,7 @@
 // # Memory
 //
 // The database takes about 10 MiB: writes that wait to be flushed, a cache, and
-// what flushing needs; all downloads together hold 12 MiB of data that waits for
+// what flushing needs; all downloads together hold 16 MiB of data that waits for
 // the disk; records that wait for Sync hold 4 MiB, and a Spool a quarter of one;
 // the rest is small.
 package store

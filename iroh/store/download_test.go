@@ -384,19 +384,19 @@ func TestDownloadRefusesWhatDoesNotFit(t *testing.T) {
 	checkBlob(t, s, bao.Sum(data), data)
 }
 
-// Several streams fetch parts of one blob; more than there are runs.
+// Several streams fetch parts of one blob, each also the beginning of the next one's part; more streams than there are runs.
 func TestDownloadConcurrently(t *testing.T) {
 	s := openStore(t, t.TempDir(), Config{})
 	n := 24<<20 + 17
 	data := pattern(1, n)
 	h := bao.Sum(data)
 	d := download(t, s, h, n)
-	const streams = 6
+	const streams = 20
 	step := (chunks(n)/16 + streams) / streams
 	var wg sync.WaitGroup
 	for i := range uint64(streams) {
 		wg.Go(func() {
-			if err := feedErr(d, data, groupSpan(i*step, (i+1)*step).Intersect(bao.Span(0, chunks(n)))); err != nil {
+			if err := feedErr(d, data, groupSpan(i*step, (i+1)*step+step/2).Intersect(bao.Span(0, chunks(n)))); err != nil {
 				t.Error(err)
 			}
 		})

@@ -29,12 +29,12 @@ const (
 
 	// maxRuns is how many places of one blob may be received in parallel
 	// without losing the coalescing.
-	maxRuns = 4
+	maxRuns = 16
 
-	// maxBuffers bounds the run buffers of all downloads together (12 MiB): a
+	// maxBuffers bounds the run buffers of all downloads together (16 MiB): a
 	// peer that makes us start a hundred downloads must not make us hold a
 	// hundred buffers. A download that gets none writes leaf by leaf.
-	maxBuffers = 12
+	maxBuffers = 16
 
 	// maxQueue is how many full runs of one download may wait for the disk
 	// before the receiver is held back.
