@@ -121,6 +121,7 @@ type Ready struct {
 	Event       string   `json:"event"`
 	EndpointID  string   `json:"endpointId"`
 	IrohAddrs   []string `json:"irohAddrs"`
+	HomeRelay   string   `json:"homeRelay"`
 	PeerID      string   `json:"peerId"`
 	LibP2PAddrs []string `json:"libp2pAddrs"` // full, with /p2p/
 	API         string   `json:"api"`
