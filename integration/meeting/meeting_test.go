@@ -223,10 +223,12 @@ func TestPushFromRust(t *testing.T) {
 	w := newTown(t, peer.RelayConfig{Dir: t.TempDir()})
 	secret := strings.Repeat("07", 32)
 	direct := w.rust
-	direct.RelayOnly = false
+	direct.RelayOnly, direct.Relay, direct.Flags = false, "", nil
 	friend := direct
 	friend.Flags = append(slices.Clone(friend.Flags), "--secret", secret)
-	id := dialID(t, friend, w)
+	dialer := w.rust
+	dialer.Flags = friend.Flags
+	id := dialID(t, dialer, w)
 	d, _ := w.bridge(t, "BRIDGE_PUSH_PEERS="+id, "BRIDGE_PUSH_QUOTA=10000000")
 	target := d.EndpointID + "@" + d.IrohAddrs[0]
 	name := file(t, 1<<20+7)
@@ -290,11 +292,10 @@ func TestPeersShowsThePath(t *testing.T) {
 		d.EndpointID + "@" + w.relay.URL:    {w.rust, true, w.relay.URL},
 		d.EndpointID + "@" + d.IrohAddrs[0]: {direct, false, "127.0.0.1:"},
 	} {
-		ctx, cancel := context.WithCancel(peertest.Context(t))
-		ended := make(chan struct{})
+		ended := make(chan error, 1)
 		go func() {
-			defer close(ended)
-			_, _ = how.rust.Dial(ctx, target, "--hold", "60", "--timeout", "60")
+			_, err := how.rust.Dial(peertest.Context(t), target, "--hold", "3")
+			ended <- err
 		}()
 		var c []connection
 		for range 200 {
@@ -303,16 +304,20 @@ func TestPeersShowsThePath(t *testing.T) {
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
-		cancel()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 		if len(c) != 1 || c[0].Network != "iroh" || c[0].Relayed != how.relayed || !strings.HasPrefix(c[0].Path, how.path) || c[0].Dialed || c[0].RTTMillis <= 0 || c[0].Sent == 0 || c[0].Received == 0 {
 			t.Errorf("%s: %+v", target, c)
 		}
-		for range 800 { // the killed peer idles out after 30 s
-			if len(objects[connection](t, d, "peers")) == 0 {
+		for range 100 {
+			if c = objects[connection](t, d, "peers"); len(c) == 0 {
 				break
 			}
 			time.Sleep(50 * time.Millisecond)
+		}
+		if len(c) != 0 {
+			t.Errorf("the connection has ended and is still listed: %+v", c)
 		}
 	}
 }
