@@ -136,15 +136,25 @@ func sweep(ctx context.Context) error {
 // spaceDir is where ip keeps named namespaces.
 const spaceDir = "/run/netns"
 
-// program finds a program that may be in a folder for administrators only.
-func program(name string) string {
-	if path, err := exec.LookPath(name); err == nil {
-		return path
-	}
+// Program finds a program that may be in a folder for administrators only.
+func Program(name string) (string, error) {
+	path, err := exec.LookPath(name)
 	for _, dir := range []string{"/usr/sbin", "/sbin"} {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return path
+		if err == nil {
+			break
 		}
+		path, err = exec.LookPath(filepath.Join(dir, name))
+	}
+	if err != nil {
+		return "", fmt.Errorf("netns: %s is not installed", name)
+	}
+	return path, nil
+}
+
+// program is Program that leaves it to the start of the program to fail.
+func program(name string) string {
+	if path, err := Program(name); err == nil {
+		return path
 	}
 	return name
 }

@@ -69,6 +69,20 @@ func Lab(t testing.TB) *netns.Lab {
 	return lab
 }
 
+// Program returns the path of a program of the system that may be in a folder for administrators only.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	path, err := netns.Program(name)
+	if err != nil && os.Getenv("CI") == "" {
+		leftOut(t, name+" is not installed")
+		t.Skip("LEFT OUT:", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // Rust returns the Rust peer.
 func Rust(t testing.TB) peer.RustPeer {
 	t.Helper()
