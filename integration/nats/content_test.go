@@ -7,6 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/iroh-ipfs/bridge/integration/peer"
+	"github.com/iroh-ipfs/bridge/integration/peer/peertest"
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
 // large is the size of a file that takes a while.
@@ -40,6 +44,34 @@ func folder(t testing.TB) string {
 		write(t, filepath.Join(dir, name), size)
 	}
 	return dir
+}
+
+// retarget is a blob ticket with another address of the provider.
+func retarget(t testing.TB, text string, change func(*ticket.EndpointAddr)) string {
+	t.Helper()
+	parsed := check(ticket.ParseBlob(text))(t)
+	change(&parsed.Addr)
+	return parsed.String()
+}
+
+// fetched fetches a ticket, or what other arguments of `bridge fetch` say, and compares what is then there: what has no CID yet
+// gets one, by its own ticket, for which nothing needs to be fetched any more.
+func fetched(t testing.TB, d *peer.Daemon, want string, args ...string) {
+	t.Helper()
+	content := runInto[peer.Content](t, d, append([]string{"fetch"}, args...)...)
+	out := filepath.Join(t.TempDir(), "out")
+	exposed := runInto[peer.Content](t, d, "expose", content.Ticket)
+	run(t, d, "get", exposed.CID, "-o", out)
+	same(t, out, want)
+}
+
+// rustFetched fetches a ticket by the Rust peer and compares.
+func rustFetched(t testing.TB, r peer.RustPeer, want, text string) peer.RustFetch {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "out")
+	got := check(r.Fetch(peertest.Context(t), "mem", text, out))(t)
+	same(t, out, want)
+	return got
 }
 
 // same fails the test unless two files or folders hold the same.

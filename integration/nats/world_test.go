@@ -3,10 +3,12 @@ package nats
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +23,12 @@ var program peer.Bridge
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
+// atOnce is how many tests run at once. They wait more than they work.
+const atOnce = "4"
+
 func testMain(m *testing.M) int {
+	flag.Parse()
+	flag.Set("test.parallel", atOnce)
 	dir, err := os.MkdirTemp("", "bridge-nats-")
 	if err == nil {
 		defer os.RemoveAll(dir)
@@ -85,8 +92,11 @@ func (w *world) plug(h *netns.Host) string {
 // site is a private network behind a router.
 type site struct {
 	*netns.Host // the one in it
+	name        string
+	lan         *netns.Segment
 	router      *netns.Host
 	outside     string // the router's interface to the internet
+	inside      string // that to the site
 }
 
 // site adds a network 10.N.0.0/24 with a host 10.N.0.2 behind a router of a kind.
@@ -94,30 +104,65 @@ func (w *world) site(kind netns.NAT) *site {
 	w.t.Helper()
 	w.sites++
 	n := byte(w.sites)
-	lan := check(w.lab.Segment(w.ctx(), fmt.Sprintf("lan%d", n), netip.PrefixFrom(netip.AddrFrom4([4]byte{10, n}), 24)))(w.t)
-	s := &site{router: check(w.lab.Host(w.ctx(), fmt.Sprintf("router%d", n)))(w.t)}
+	s := &site{name: fmt.Sprintf("site%d", n)}
+	s.lan = check(w.lab.Segment(w.ctx(), s.name, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, n}), 24)))(w.t)
+	s.router = check(w.lab.Host(w.ctx(), s.name+"r"))(w.t)
 	s.outside = w.plug(s.router)
 	inner := netip.AddrFrom4([4]byte{10, n, 0, 254})
-	check(s.router.Join(w.ctx(), lan, inner, netip.Addr{}))(w.t)
+	s.inside = check(s.router.Join(w.ctx(), s.lan, inner, netip.Addr{}))(w.t)
 	if err := s.router.Masquerade(w.ctx(), s.outside, kind); err != nil {
 		w.t.Fatal(err)
 	}
-	s.Host = check(w.lab.Host(w.ctx(), fmt.Sprintf("host%d", n)))(w.t)
-	check(s.Host.Join(w.ctx(), lan, netip.AddrFrom4([4]byte{10, n, 0, 2}), inner))(w.t)
+	s.Host = check(w.lab.Host(w.ctx(), s.name+"a"))(w.t)
+	check(s.Host.Join(w.ctx(), s.lan, netip.AddrFrom4([4]byte{10, n, 0, 2}), inner))(w.t)
 	return s
+}
+
+// neighbour adds another host 10.N.0.3 to a site.
+func (w *world) neighbour(s *site) *netns.Host {
+	w.t.Helper()
+	h := check(w.lab.Host(w.ctx(), s.name+"b"))(w.t)
+	check(h.Join(w.ctx(), s.lan, s.Addrs[0].Next(), s.router.Addrs[1]))(w.t)
+	return h
 }
 
 // outer is the router's address on the internet.
 func (s *site) outer() netip.Addr { return s.router.Addrs[0] }
 
-// relay starts a relay with TLS and address discovery on a new public host.
-func (w *world) relay(name string) *peer.RelayServer {
+// relay starts a relay with TLS and address discovery on a new public host. It takes so many bytes per second from each client;
+// 0 is no limit.
+func (w *world) relay(name string, bytesPerSecond int) *relayHost {
 	w.t.Helper()
-	return peertest.Relay(w.t, peer.RelayConfig{TLS: true, QUIC: 7842, Place: peer.At(w.host(name))})
+	peertest.Need(w.t, peer.Relay)
+	cfg := peer.RelayConfig{TLS: true, QUIC: 7842, Dir: w.t.TempDir(), Place: peer.At(w.host(name))}
+	if bytesPerSecond > 0 {
+		cfg.More = fmt.Sprintf("limits.client.rx.bytes_per_second = %d", bytesPerSecond)
+	}
+	r := &relayHost{cfg: cfg}
+	if err := r.start(w.ctx()); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { r.Stop() })
+	return r
+}
+
+// relayHost is a relay that can be started again.
+type relayHost struct {
+	*peer.RelayServer
+	cfg peer.RelayConfig
+}
+
+// start starts the relay, at the address of the last time if there was one.
+func (r *relayHost) start(ctx context.Context) (err error) {
+	r.RelayServer, err = peer.Cache{}.StartRelay(ctx, r.cfg)
+	if err == nil {
+		r.cfg.Port = r.Port
+	}
+	return err
 }
 
 // rust is the Rust peer on a host, with a relay unless that is nil.
-func (w *world) rust(h *netns.Host, relay *peer.RelayServer, flags ...string) peer.RustPeer {
+func (w *world) rust(h *netns.Host, relay *relayHost, flags ...string) peer.RustPeer {
 	w.t.Helper()
 	r := peertest.Rust(w.t)
 	r.Place, r.Flags = peer.At(h), flags
@@ -130,11 +175,15 @@ func (w *world) rust(h *netns.Host, relay *peer.RelayServer, flags ...string) pe
 // irohPort is the bridge's UDP port.
 const irohPort = 4022
 
+// calm is how many bytes per second a bridge gives, so that there is time to ask how they go.
+const calm = 24 << 20
+
 // bridge starts a bridge on a host, with relays unless there are none. What more there is to configure is in env.
-func (w *world) bridge(h *netns.Host, relays []*peer.RelayServer, env ...string) *peer.Daemon {
+func (w *world) bridge(h *netns.Host, env []string, relays ...*relayHost) *peer.Daemon {
 	w.t.Helper()
 	b := program
 	b.Netns = h.Namespace
+	env = append(slices.Clone(env), fmt.Sprintf("BRIDGE_PROVIDER_ALL_BYTE_RATE=%d", calm))
 	var urls []string
 	for _, relay := range relays {
 		urls = append(urls, relay.URL)
@@ -153,7 +202,7 @@ func (w *world) bridge(h *netns.Host, relays []*peer.RelayServer, env ...string)
 	return d
 }
 
-func certificates(t testing.TB, relays []*peer.RelayServer) (all []byte) {
+func certificates(t testing.TB, relays []*relayHost) (all []byte) {
 	for _, relay := range relays {
 		all = append(all, check(os.ReadFile(relay.Cert))(t)...)
 	}
@@ -181,21 +230,100 @@ func runInto[T any](t testing.TB, d *peer.Daemon, args ...string) (value T) {
 	return value
 }
 
-// connection is an iroh connection, as `bridge peers` tells it.
-type connection struct {
-	Network, ID, Path string
-	Relayed, Dialed   bool
+// diagnosis is what `bridge doctor --json` says.
+type diagnosis struct {
+	HomeRelay string
+	Addrs     []string
+	SeenIPv4  []string
+	NAT       string
+	Mapped    string
+	Relays    []struct {
+		URL, SeenIPv4, Error string
+		Connected            bool
+	}
+	Sources []struct {
+		Name         string
+		Works, Found bool
+	}
 }
 
-// connections lists a bridge's iroh connections with a peer.
-func connections(t testing.TB, d *peer.Daemon, id string) (all []connection) {
-	t.Helper()
-	for _, c := range runInto[struct{ Peers []connection }](t, d, "peers").Peers {
-		if c.Network == "iroh" && c.ID == id {
-			all = append(all, c)
+// path is how an iroh connection goes, as `bridge peers` tells it.
+type path struct {
+	Path    string
+	Relayed bool
+}
+
+// paths lists the paths of a bridge's iroh connections.
+func paths(ctx context.Context, d *peer.Daemon) (all []path, err error) {
+	r := d.Run(ctx, "--json", "peers")
+	if r.Status != 0 {
+		return nil, fmt.Errorf("bridge peers: status %d: %s", r.Status, r.Stderr)
+	}
+	for line := range strings.Lines(string(r.Stdout)) {
+		var p struct {
+			Network string
+			path
+		}
+		if err := json.Unmarshal([]byte(line), &p); err != nil {
+			return nil, fmt.Errorf("bridge peers: %w in %q", err, line)
+		}
+		if p.Network == "iroh" {
+			all = append(all, p.path)
 		}
 	}
-	return all
+	return all, nil
+}
+
+// watch asks a bridge for its paths again and again, until stop is called, which returns all that there were, in the order in which
+// they were seen first.
+func watch(t testing.TB, d *peer.Daemon) (stop func() []path) {
+	ctx, cancel := context.WithCancel(peertest.Context(t))
+	done := make(chan []path, 1)
+	go func() {
+		var seen []path
+		for ctx.Err() == nil {
+			now, err := paths(ctx, d)
+			if err != nil && ctx.Err() == nil {
+				t.Error(err)
+				break
+			}
+			for _, p := range now {
+				if !slices.Contains(seen, p) {
+					seen = append(seen, p)
+				}
+			}
+		}
+		done <- seen
+	}()
+	return func() []path {
+		cancel()
+		return <-done
+	}
+}
+
+// during runs a transfer, and something else when it has begun; the transfer must still be going on when that is over.
+func during(t testing.TB, transfer func(), after time.Duration, event func(context.Context) error) {
+	t.Helper()
+	var over time.Time
+	var err error
+	ctx, done := peertest.Context(t), make(chan struct{})
+	go func() {
+		defer close(done)
+		time.Sleep(after)
+		err = event(ctx)
+		over = time.Now()
+	}()
+	defer func() { <-done }() // also when the transfer ends the test
+	began := time.Now()
+	transfer()
+	ended := time.Now()
+	if <-done; err != nil {
+		t.Error(err)
+	}
+	if ended.Before(over) {
+		t.Error("the transfer was over before all of it had happened")
+	}
+	t.Logf("%.1f s", ended.Sub(began).Seconds())
 }
 
 // until waits until a condition holds.

@@ -1,0 +1,159 @@
+package nats
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/iroh-ipfs/bridge/integration/fault"
+	"github.com/iroh-ipfs/bridge/integration/netns"
+	"github.com/iroh-ipfs/bridge/integration/peer"
+	"github.com/iroh-ipfs/bridge/integration/peer/peertest"
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
+)
+
+// proxy starts a proxy on a public host of its own, and makes a ticket whose provider is reached through it alone.
+func (w *world) proxy(text string, link fault.Link) (*fault.Proxy, string) {
+	w.t.Helper()
+	h := w.host("proxy")
+	link.Seed = uint64(time.Now().UnixNano())
+	w.t.Logf("seed %d", link.Seed)
+	target := check(ticket.ParseBlob(text))(w.t).Addr.Direct[0]
+	p := check(fault.NewProxyOn(h, netip.AddrPortFrom(h.Addrs[0], 0), target, link))(w.t)
+	w.t.Cleanup(func() { p.Close(); w.t.Logf("%+v", p.Counts()) })
+	return p, retarget(w.t, text, func(addr *ticket.EndpointAddr) {
+		addr.Relays, addr.Direct = nil, []netip.AddrPort{p.Addr()}
+	})
+}
+
+// sides are who serves and who fetches. The provider is on a public host, whoever fetches is behind a NAT.
+var sides = map[string]func(w *world, want string) (s *site, text string, fetch func(text string)){
+	"bridge from bridge": func(w *world, want string) (*site, string, func(string)) {
+		s, a := w.site(netns.EndpointDependent), w.bridge(w.host("open"), nil)
+		added, b := runInto[peer.Content](w.t, a, "add", want), w.bridge(s.Host, nil)
+		return s, added.Ticket, func(text string) { fetched(w.t, b, want, text) }
+	},
+	"bridge from Rust": func(w *world, want string) (*site, string, func(string)) {
+		s, node := w.site(netns.EndpointDependent), peertest.Serve(w.t, w.rust(w.host("open"), nil), want)
+		b := w.bridge(s.Host, nil)
+		return s, node.Items[0].Ticket, func(text string) { fetched(w.t, b, want, text) }
+	},
+	"Rust from bridge": func(w *world, want string) (*site, string, func(string)) {
+		s, a := w.site(netns.EndpointDependent), w.bridge(w.host("open"), nil)
+		added, rust := runInto[peer.Content](w.t, a, "add", want), w.rust(s.Host, nil)
+		return s, added.Ticket, func(text string) { rustFetched(w.t, rust, want, text) }
+	},
+}
+
+// both calls a test for both sides at once; what these tests do is mostly waiting.
+func both(t *testing.T, size int, test func(t *testing.T, w *world, s *site, text string, fetch func(string))) {
+	for name, side := range sides {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, public)
+			s, text, fetch := side(w, file(t, size))
+			test(t, w, s, text, fetch)
+		})
+	}
+}
+
+// A link that loses, reorders, doubles and damages packets makes a transfer slow and nothing else.
+func TestPoorLinks(t *testing.T) {
+	t.Parallel()
+	for name, link := range map[string]fault.Link{
+		"loss":        {Drop: 0.1},
+		"reordering":  {Reorder: 0.1, ReorderBy: 30 * time.Millisecond},
+		"duplication": {Duplicate: 0.1},
+		"everything":  {Drop: 0.03, Reorder: 0.05, Duplicate: 0.05, Corrupt: 0.01, Delay: 5 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			both(t, 4<<20, func(t *testing.T, w *world, _ *site, text string, fetch func(string)) {
+				_, text = w.proxy(text, link)
+				fetch(text)
+			})
+		})
+	}
+}
+
+// steady is a link on which a file takes 4 s, so that there is a middle.
+var steady = fault.Link{Rate: large / 4, Delay: 5 * time.Millisecond}
+
+func TestBlackout(t *testing.T) {
+	t.Parallel()
+	both(t, large, func(t *testing.T, w *world, _ *site, text string, fetch func(string)) {
+		p, text := w.proxy(text, steady)
+		during(t, func() { fetch(text) }, 2*time.Second, func(context.Context) error {
+			p.Cut()
+			time.Sleep(5 * time.Second)
+			p.Restore()
+			return nil
+		})
+	})
+}
+
+// The NAT forgets a connection in the middle, so that it goes on from another outer port.
+func TestOuterPortChanges(t *testing.T) {
+	t.Parallel()
+	both(t, large, func(t *testing.T, w *world, _ *site, text string, fetch func(string)) {
+		p, text := w.proxy(text, steady)
+		during(t, func() { fetch(text) }, 2*time.Second, func(context.Context) error {
+			p.Rebind()
+			return nil
+		})
+	})
+}
+
+// The router gets another address in the middle.
+func TestOuterAddressChanges(t *testing.T) {
+	t.Parallel()
+	both(t, 4*large, func(t *testing.T, w *world, s *site, text string, fetch func(string)) {
+		from := netip.PrefixFrom(s.outer(), public.Bits())
+		to := netip.PrefixFrom(netip.MustParseAddr("203.0.113.200"), public.Bits())
+		during(t, func() { fetch(text) }, 100*time.Millisecond, func(ctx context.Context) error {
+			return s.router.Renumber(ctx, s.outside, from, to)
+		})
+	})
+}
+
+// A provider that is gone for good: the connection ends within its idle timeout of 30 s and the 5 s until the first keep-alive to
+// which nobody answers; the fetch ends when dialing anew has failed, twice 5 s at the most. Nothing of what came is shown, and what
+// came is kept for the next time.
+func TestProviderIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, public)
+	want := file(t, large)
+	node := peertest.Serve(t, w.rust(w.host("open"), nil), want)
+	b := w.bridge(w.site(netns.EndpointDependent).Host, nil)
+	p, text := w.proxy(node.Items[0].Ticket, steady)
+	ctx, lost := w.ctx(), make(chan time.Duration, 1)
+	go func() {
+		time.Sleep(2 * time.Second)
+		p.Cut()
+		cut := time.Now()
+		for {
+			now, err := paths(ctx, b)
+			if err != nil || len(now) == 0 {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		lost <- time.Since(cut)
+	}()
+	began := time.Now()
+	r := b.Run(ctx, "fetch", text)
+	took, connected := time.Since(began)-2*time.Second, <-lost
+	t.Logf("connection lost after %s, given up after %s: %s", connected, took, r.Stderr)
+	if r.Status != 1 || connected < 20*time.Second || connected > 36*time.Second || took > 47*time.Second {
+		t.Errorf("status %d", r.Status)
+	}
+	if r := b.Run(ctx, "get", node.Items[0].Hash, "-o", "-"); r.Status == 0 || len(r.Stdout) > 0 {
+		t.Errorf("bridge get: status %d, %d bytes", r.Status, len(r.Stdout))
+	}
+	p.Restore()
+	before := p.Counts().ToClients
+	fetched(t, b, want, text)
+	if again := p.Counts().ToClients - before; again > large*3/4 {
+		t.Errorf("%d bytes came again", again)
+	}
+}
