@@ -140,7 +140,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seq, meta []byte) {
 		tree, err := Read(seq, func(bao.Hash) ([]byte, error) { return meta, nil })
 		if err != nil {
-			if !errors.Is(err, recording.ErrInvalid) {
+			if !errors.Is(err, recording.ErrContent) {
 				t.Fatal(err)
 			}
 			return
