@@ -82,7 +82,13 @@ func TestURLs(t *testing.T) {
 
 func FuzzParseURL(f *testing.F) {
 	f.Add("https://euc1-1.relay.n0.iroh.link./")
-	f.Add("http://[::1]:80/")
+	for _, s := range []string{
+		"http://[::1]:80/", "https://Relay.Example./", "https://relay.example:443/", "http://127.0.0.1:3340", "ftp://relay.example/",
+		"https://user@relay.example/", "https://relay.example/?token=x", "https://relay.example/#x", "https://[fe80::1%25eth0]/",
+		"https://b\u00fccher.example/", "https://a%2fb/", "//relay.example", "https:relay.example",
+	} {
+		f.Add(s)
+	}
 	f.Fuzz(func(t *testing.T, s string) {
 		u, err := ParseURL(s)
 		if err != nil {

@@ -140,6 +140,13 @@ func FuzzParse(f *testing.F) {
 	f.Add("relay=https://relay.example./\naddr=192.0.2.7:4433\naddr=[2001:db8::1]:65535\nuser-data=hello world")
 	f.Add("addr=1f_00ff\naddr=1_\naddr=_\nrelay=\nuser-data=\n=\nlater=x")
 	f.Add("addr=[fe80::1%25eth0]:1\nrelay=https://[::1]:3340/\nrelay=http://a/?b=c")
+	for _, text := range []string{
+		"relay=https://euc1-1.relay.n0.iroh.link./", "addr=192.0.2.7:0", "addr=192.0.2.7", "addr=[::ffff:192.0.2.7]:1", "addr=255.255.255.255:1",
+		"relay=https://a/\nrelay=https://a/", "relay=ftp://a/", "RELAY=https://a/", "user-data=" + strings.Repeat("x", 246), "user-data=\xff\nuser-data=a=b",
+		strings.Repeat("addr=192.0.2.7:1\naddr=192.0.2.8:1\n", 40), "addr=ffffffffffffffffffff_00", "addr=0_zz",
+	} {
+		f.Add(text)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		r := record.Parse(owner(), strings.Split(text, "\n"))
 		if len(r.Addr.Relays) > record.MaxRelays || len(r.Addr.Direct) > record.MaxDirect || len(r.Addr.Custom) > record.MaxCustom {

@@ -3,11 +3,13 @@ package paths
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -247,7 +249,22 @@ func TestFirstPacketsWaitForTheirTwins(t *testing.T) {
 }
 
 func FuzzFirstPacket(f *testing.F) {
+	// What an iroh endpoint really begins a connection with.
+	text, err := os.ReadFile("../../rpktls/testdata/iroh_client_initial.hex")
+	if err != nil {
+		f.Fatal(err)
+	}
+	real, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || !firstPacket(real, 8) {
+		f.Fatalf("a real first packet is not taken for one: %v", err)
+	}
+	f.Add(real)
+	f.Add(real[:6])
 	f.Add([]byte(initial(20, "x")))
+	f.Add([]byte(initial(8, "to an id of ours")))
+	f.Add([]byte("\x40short header"))
+	f.Add([]byte("\xd0\x00\x00\x00\x01\x08 0-RTT"))
+	f.Add([]byte("\x80\x00\x00\x00\x00\x08version negotiation"))
 	f.Add([]byte("\xc0\x00\x00\x00\x01"))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		if firstPacket(p, 8) && (len(p) < 6 || p[0]>>4 != 0xc || p[5] == 8) {

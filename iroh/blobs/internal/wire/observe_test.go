@@ -159,6 +159,9 @@ func FuzzPushStream(f *testing.F) {
 			f.Add([]byte(vector.Hex[1:]))
 		}
 	}
+	for _, size := range []uint64{0, 1, 33, MaxRequest, MaxRequest + 1, 1 << 63} {
+		f.Add(append(postcard.AppendUint(nil, size), make([]byte, 40)...))
+	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var held int64
 		request, err := ReadPush(bufio.NewReader(bytes.NewReader(in)), func(n int64) error { held = n; return nil })
