@@ -36,8 +36,12 @@ var (
 // run keeps the port mapped until ctx ends.
 func (m *Mapper) run(ctx context.Context) {
 	pause := m.pace.pause
+	var last route
 	for {
 		at := m.find()
+		if at.route != last {
+			last, pause = at.route, m.pace.pause
+		}
 		began := time.Now()
 		err := at.err
 		if err == nil {
@@ -51,7 +55,6 @@ func (m *Mapper) run(ctx context.Context) {
 		}
 		m.fail(err)
 		if errors.Is(err, errMoved) {
-			pause = m.pace.pause
 			continue // no sooner than the routing table was looked at
 		}
 		if time.Since(began) >= m.pace.stable+attemptWait {
