@@ -143,8 +143,15 @@ func TestObservedAddressIsTold(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 
-	// Everything has calmed down. The NAT gives it another address: the relay sees that with the next PING and says so at once.
+	// The connection that stays open costs nothing until it is time for a PING.
+	time.Sleep(time.Second)
+	quiet := nat.Counts()
 	time.Sleep(3 * time.Second)
+	if now := nat.Counts(); now.Packets > quiet.Packets+2 {
+		t.Errorf("%d packets in 3 s: %+v", now.Packets-quiet.Packets, now)
+	}
+
+	// The NAT gives the endpoint another address: the relay sees that with the next PING, and says so at once.
 	before := e.Addr().Direct[0]
 	nat.Rebind()
 	observes(t, e, "another address comes", func(a []netip.AddrPort) bool { return len(a) == 2 && a[0] != before && a[0] != local })

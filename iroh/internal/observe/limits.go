@@ -11,10 +11,12 @@ const (
 	askTime = 3 * time.Second
 
 	// roundEvery is the time between rounds, retryEvery that after one in which nobody answered, settle how long the
-	// network is left alone after it has changed.
+	// network is left alone after it has changed, and minGap the least time between rounds. Against relays that close what
+	// we keep open, and networks that come and go.
 	roundEvery = 3 * time.Minute
 	retryEvery = 30 * time.Second
 	settle     = 500 * time.Millisecond
+	minGap     = 5 * time.Second
 
 	// fresh is how long an address is told to others that was not seen again: two rounds that failed.
 	fresh = 2*roundEvery + time.Minute

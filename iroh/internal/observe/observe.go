@@ -99,6 +99,7 @@ func (o *Observer) run() {
 		return
 	}
 	for {
+		began := time.Now()
 		answered := slices.ContainsFunc(o.Round(o.ctx, false), func(s Seen) bool {
 			return s.V4.asked && s.V4.Err == nil || s.V6.asked && s.V6.Err == nil
 		})
@@ -110,7 +111,7 @@ func (o *Observer) run() {
 		select {
 		case <-timer.C:
 		case <-o.again:
-			timer.Reset(settle)
+			timer.Reset(max(settle, minGap-time.Since(began)))
 			select {
 			case <-timer.C:
 			case <-o.ctx.Done():

@@ -156,6 +156,7 @@ func (o *Observer) follow(l *link) {
 			}
 			o.mu.Unlock()
 			if broken {
+				o.cfg.Logger.Debug("iroh address discovery: the connection that was kept ended", "relay", l.relay.String(), "err", context.Cause(l.conn.Context()))
 				o.poke()
 			}
 			return

@@ -18,16 +18,16 @@ import (
 	"github.com/quic-go/quic-go/quicvarint"
 )
 
-// shortHeader finds the 1-RTT packet in a datagram for the connection id: it is the last one if there is any, since it has no
-// length (RFC 9000, section 12.2). The result is where it begins, and -1 if there is none.
-func shortHeader(datagram, id []byte) int {
+// shortHeader finds the 1-RTT packet in a datagram: it is the last one if there is any, since it has no length (RFC 9000, section
+// 12.2). The result is where it begins, and -1 if there is none.
+func shortHeader(datagram []byte) int {
 	c := cursor(datagram)
 	for len(c) > 0 && c[0]&0x80 != 0 {
 		if !c.long() {
 			return -1
 		}
 	}
-	if len(c) < 1+len(id) || c[0]&0x40 == 0 || string(c[1:1+len(id)]) != string(id) {
+	if len(c) == 0 || c[0]&0x40 == 0 {
 		return -1
 	}
 	return len(datagram) - len(c)

@@ -166,6 +166,10 @@ var initial = append([]byte{0xc3, 0, 0, 0, 1, 8, '1', '2', '3', '4', '5', '6', '
 func TestSession(t *testing.T) {
 	for suite := range suites {
 		s, from, unlock := session(t, suite)
+		other := append([]byte("@87654321"), make([]byte, 40)...)
+		if n := s.Inspect(other); n != len(other) || len(s.held) != 0 {
+			t.Error("a packet of another connection is kept")
+		}
 		early := append(bytes.Clone(initial), from.packet(observed(0, "203.0.113.9:4022"))...)
 		if n := s.Inspect(early); n != len(initial) {
 			t.Errorf("%d bytes of a packet are handed on that nobody can read yet", n-len(initial))
@@ -195,6 +199,17 @@ func TestSession(t *testing.T) {
 			t.Error("nobody is told of the change")
 		}
 
+		// The server uses other connection ids later.
+		from.id = []byte("another1")
+		datagram = from.packet(observed(2, "203.0.113.9:4024"))
+		s.Inspect(datagram)
+		if o, err := quicGo.open(datagram, 8); err != nil || o.payload[0] != framePing {
+			t.Errorf("with another id quic-go gets %x, %v", o.payload, err)
+		}
+		if addr, _ := s.Seen(); addr.String() != "203.0.113.9:4024" {
+			t.Errorf("sees %s", addr)
+		}
+
 		// Packets without it stay as they are, and so does what is from somebody else.
 		for name, packet := range map[string][]byte{
 			"other frames": from.packet([]byte{0x10, 5}), "another id": append([]byte("@87654321"), make([]byte, 40)...),
@@ -209,7 +224,7 @@ func TestSession(t *testing.T) {
 		for _, nonsense := range [][]byte{observed(0, "203.0.113.9:1"), observed(5, "0.0.0.0:1"), observed(6, "203.0.113.9:0"), observed(7, "224.0.0.1:5")} {
 			s.Inspect(from.packet(nonsense))
 		}
-		if addr, _ := s.Seen(); addr.String() != "203.0.113.9:4023" {
+		if addr, _ := s.Seen(); addr.String() != "203.0.113.9:4024" {
 			t.Errorf("sees %s", addr)
 		}
 	}

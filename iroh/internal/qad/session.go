@@ -1,6 +1,7 @@
 package qad
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -19,7 +20,7 @@ type Session struct {
 	roots *x509.CertPool
 
 	mu         sync.Mutex
-	id         []byte      // to which the server sends; nil before the handshake begins
+	id         []byte      // to which the server sends first, later others of this length; nil before the handshake begins
 	protection *protection // of what the server sends; nil before the secret is there
 	held       [][]byte    // 1-RTT packets that came before it
 	seq        uint64      // of the last report
@@ -63,10 +64,12 @@ func (s *Session) Inspect(datagram []byte) int {
 	if s.id == nil {
 		return len(datagram)
 	}
-	at := shortHeader(datagram, s.id)
+	at := shortHeader(datagram)
 	switch {
 	case at < 0:
 		return len(datagram)
+	case s.protection == nil && !bytes.HasPrefix(datagram[at+1:], s.id):
+		return len(datagram) // of another connection with the same server
 	case s.protection == nil:
 		if len(s.held) < maxHeld && len(datagram)-at <= maxPacket {
 			s.held = append(s.held, slices.Clone(datagram[at:]))
