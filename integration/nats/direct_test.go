@@ -14,6 +14,9 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
+// slow is what relays here carry in a second: a connection that begins on one has the time to move.
+const slow = 8 << 20
+
 // endsOn fails the test unless the last path of a bridge's connections is a direct one to an address.
 func endsOn(t testing.TB, seen []path, want netip.AddrPort) {
 	t.Helper()
@@ -22,14 +25,14 @@ func endsOn(t testing.TB, seen []path, want netip.AddrPort) {
 	}
 }
 
-// iroh is the bridge's endpoint at an address.
+// irohAt is a bridge's endpoint at an address.
 func irohAt(ip netip.Addr) netip.AddrPort { return netip.AddrPortFrom(ip, irohPort) }
 
 // A side that can be reached is reached directly, whichever side it is, with a relay at hand.
 func TestDirectWhereOneSideIsReachable(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, public)
-	relay := w.relay("relay", 0)
+	relay := w.relay("relay", slow)
 	open, hidden := w.host("open"), w.site(netns.EndpointDependent)
 	outside, inside := w.bridge(open, nil, relay), w.bridge(hidden.Host, nil, relay)
 	want := file(t, large)
@@ -65,7 +68,7 @@ func TestDirectWhereOneSideIsReachable(t *testing.T) {
 func TestDirectOnOneSegment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, public)
-	relay := w.relay("relay", 0)
+	relay := w.relay("relay", slow)
 	s := w.site(netns.EndpointIndependent)
 	a, b := w.bridge(s.Host, nil, relay), w.bridge(w.neighbour(s), nil, relay)
 	want := file(t, large)
@@ -79,7 +82,7 @@ func TestDirectOnOneSegment(t *testing.T) {
 func TestDirectThroughForwardedPort(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, public)
-	relay := w.relay("relay", 0)
+	relay := w.relay("relay", slow)
 	s := w.site(netns.EndpointDependent)
 	forwarded := netip.AddrPortFrom(s.outer(), 5000)
 	if err := s.router.Forward(w.ctx(), s.outside, forwarded.Port(), irohAt(s.Addrs[0])); err != nil {
