@@ -34,6 +34,9 @@ type Lab struct {
 
 // New starts an empty lab, and removes what labs of killed processes have left. Whoever calls it calls [Lab.Close].
 func New(ctx context.Context) (*Lab, error) {
+	if os.Geteuid() != 0 {
+		return nil, fmt.Errorf("%w: only root makes them", ErrUnsupported)
+	}
 	l, err := reserve()
 	if err != nil {
 		return nil, err

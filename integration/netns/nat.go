@@ -65,8 +65,8 @@ table ip forwarded {
 `, outside, port, to))
 }
 
-// Renumber gives an interface another address, as a provider does every night. The kernel then forgets everything that was
-// translated to the old one; whoever is behind the router is not told.
+// Renumber gives an interface another address, as a provider does every night. The kernel then forgets, in its own
+// time, everything that was translated to the old one; whoever is behind the router is not told.
 func (h *Host) Renumber(ctx context.Context, name string, from, to netip.Prefix) error {
 	return h.ip(ctx,
 		fmt.Sprintf("address delete %s dev %s", from, name),

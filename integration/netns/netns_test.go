@@ -78,17 +78,29 @@ func mirror(t *testing.T, h *netns.Host, addr string) netip.AddrPort {
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// ask asks a mirror how it sees a socket. The zero address is no answer.
-func ask(t *testing.T, conn *net.UDPConn, mirror netip.AddrPort) netip.AddrPort {
+// Who is reached answers within long; who has not within brief is not.
+const (
+	long  = 10 * time.Second
+	brief = 700 * time.Millisecond
+)
+
+// ask asks a mirror, again and again, how it sees a socket. The zero address is no answer.
+func ask(t *testing.T, conn *net.UDPConn, mirror netip.AddrPort, patience time.Duration) netip.AddrPort {
 	t.Helper()
 	buf := make([]byte, 64)
-	for range 3 {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if _, err := conn.WriteToUDPAddrPort([]byte("?"), mirror); err != nil {
 			return netip.AddrPort{}
 		}
-		conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
-		if n, from, err := conn.ReadFromUDPAddrPort(buf); err == nil && from == mirror {
-			return netip.MustParseAddrPort(string(buf[:n]))
+		conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		for {
+			n, from, err := conn.ReadFromUDPAddrPort(buf)
+			if err != nil {
+				break
+			}
+			if from == mirror { // and no late answer of another one
+				return netip.MustParseAddrPort(string(buf[:n]))
+			}
 		}
 	}
 	return netip.AddrPort{}
@@ -134,7 +146,7 @@ func TestRouterHidesWhatIsBehindIt(t *testing.T) {
 			two := mirror(t, s.public(t, "two", "203.0.113.3"), "203.0.113.3")
 			conn := must[*net.UDPConn](t)(s.host.ListenUDP(netip.MustParseAddrPort("10.1.0.2:4022")))
 			defer conn.Close()
-			seen := [2]netip.AddrPort{ask(t, conn, one), ask(t, conn, two)}
+			seen := [2]netip.AddrPort{ask(t, conn, one, long), ask(t, conn, two, long)}
 			for _, addr := range seen {
 				if addr.Addr() != netip.MustParseAddr("203.0.113.10") {
 					t.Fatalf("seen as %v", seen)
@@ -155,14 +167,14 @@ func TestNobodyGetsInUninvited(t *testing.T) {
 	defer conn.Close()
 	forwarded := netip.MustParseAddrPort("203.0.113.10:7000")
 	for _, addr := range []netip.AddrPort{inside, netip.MustParseAddrPort("203.0.113.10:7"), forwarded} {
-		if seen := ask(t, conn, addr); seen.IsValid() {
+		if seen := ask(t, conn, addr, brief); seen.IsValid() {
 			t.Errorf("%s was reached, as %s", addr, seen)
 		}
 	}
 	if err := s.router.Forward(t.Context(), s.outside, forwarded.Port(), inside); err != nil {
 		t.Fatal(err)
 	}
-	if seen := ask(t, conn, forwarded); seen != netip.MustParseAddrPort("203.0.113.2:9") {
+	if seen := ask(t, conn, forwarded, long); seen != netip.MustParseAddrPort("203.0.113.2:9") {
 		t.Errorf("through a forwarded port: seen as %v", seen)
 	}
 }
@@ -173,14 +185,20 @@ func TestRenumbering(t *testing.T) {
 	peer := mirror(t, s.public(t, "peer", "203.0.113.2"), "203.0.113.2")
 	conn := must[*net.UDPConn](t)(s.host.ListenUDP(netip.MustParseAddrPort("10.1.0.2:4022")))
 	defer conn.Close()
-	if seen := ask(t, conn, peer); seen != netip.MustParseAddrPort("203.0.113.10:4022") {
+	if seen := ask(t, conn, peer, long); seen != netip.MustParseAddrPort("203.0.113.10:4022") {
 		t.Fatalf("seen as %v", seen)
 	}
 	from, to := netip.MustParsePrefix("203.0.113.10/24"), netip.MustParsePrefix("203.0.113.11/24")
 	if err := s.router.Renumber(t.Context(), s.outside, from, to); err != nil {
 		t.Fatal(err)
 	}
-	if seen := ask(t, conn, peer); seen != netip.MustParseAddrPort("203.0.113.11:4022") {
+	old, seen := netip.MustParseAddrPort("203.0.113.10:4022"), netip.AddrPort{}
+	for end := time.Now().Add(long); time.Now().Before(end); {
+		if seen = ask(t, conn, peer, long); seen != old {
+			break
+		}
+	}
+	if seen != netip.MustParseAddrPort("203.0.113.11:4022") {
 		t.Errorf("seen as %v", seen)
 	}
 }
