@@ -67,6 +67,9 @@ func (c *Conn) Path() Path {
 // RemoteAddr is where the peer's packets come from at the moment; the zero value while they come through a relay.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.Path().Addr }
 
+// RTT is the least time there and back that was measured so far.
+func (c *Conn) RTT() time.Duration { return c.quic.ConnectionStats().MinRTT }
+
 // OpenStream opens a bidirectional stream, waiting while the peer allows no more of them. The peer learns of it with the
 // first byte that is written, or when it is closed.
 func (c *Conn) OpenStream(ctx context.Context) (*quic.Stream, error) {

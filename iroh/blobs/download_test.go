@@ -53,7 +53,7 @@ func TestFetchBlobs(t *testing.T) {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
 		wantBlob(t, to, data)
-		want := Stats{Blobs: 1, Bytes: uint64(size), Requests: 1, Received: stats.Received, Took: stats.Took, dialed: stats.dialed}
+		want := Stats{Blobs: 1, Bytes: uint64(size), Requests: 1, Received: stats.Received, Took: stats.Took}
 		if size == 0 {
 			want.Blobs, want.Requests = 0, 0 // always there
 		} else if len(progress.blobs) != 1 || progress.blobs[hash] != uint64(size) {

@@ -33,9 +33,25 @@ var (
 
 	// errLost marks a broken connection: dialing again may help.
 	errLost = errors.New("blobs: connection lost")
+	// errSlow says that a provider has lost its task to another one, and errOver that what it was asked for is not wanted any more.
+	errSlow = errors.New("blobs: provider is too slow")
+	errOver = errors.New("blobs: not wanted any more")
 	// errReset marks a reset with code 3: missing, or too many requests at once.
 	errReset = errors.New("provider reset the stream")
 )
+
+// ownError is a failure that is ours and no provider's: the store's.
+type ownError struct{ error }
+
+func (e ownError) Unwrap() error { return e.error }
+
+// own marks an error of the store about a blob.
+func own(hash bao.Hash, err error) error {
+	if err == nil {
+		return nil
+	}
+	return ownError{fmt.Errorf("blobs: %s: %w", hash.ShortString(), err)}
+}
 
 // receiveError sorts an error of reading an answer. Nothing tells whether anything of the answer was received before;
 // atHeader, that the error came in place of the first byte of a blob.

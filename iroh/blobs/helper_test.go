@@ -18,6 +18,7 @@ import (
 
 	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/landing"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
@@ -120,16 +121,17 @@ func putPart(t testing.TB, s *store.Store, data []byte, n uint64) bao.Hash {
 	t.Helper()
 	hash, encoded := encode(t, data, bao.BytesSpan(0, n))
 	d := bao.NewDecoder(bytes.NewReader(encoded), hash, uint64(len(data)), bao.BytesSpan(0, n))
-	in := &incoming{fetch: NewDownloader(DownloaderConfig{Store: s}).newFetch(hash, nil), hash: hash, size: uint64(len(data))}
+	blob := landing.New(s, hash, uint64(len(data)), nil)
+	in := blob.Stream()
 	for item, err := d.Next(); !errors.Is(err, io.EOF); item, err = d.Next() {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := in.add(item); err != nil {
+		if _, err := in.Add(item); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := in.download.Close(); err != nil {
+	if err := blob.Keep(); err != nil {
 		t.Fatal(err)
 	}
 	return hash

@@ -25,12 +25,48 @@ const (
 	// shelfPlaces is how many such children wait to be stored: 4 MiB at most.
 	shelfPlaces = 64
 
+	// maxProviders is how many of the providers of a fetch are looked at, maxStarted how many are dialed or asked at a time, and maxActive how
+	// many of them without those that are slow to answer. It stops lists of thousands of providers that do not exist, or that all answer.
+	// Each stream costs about 150 KiB of buffers here, so that those of a fetch take 10 MiB at most; all fetches share the store's buffers
+	// (16 MiB), and the endpoint bounds what QUIC holds for connections.
+	maxProviders = 1024
+	maxStarted   = 64
+	maxActive    = 16
+
+	// maxLanes is how many streams one provider is asked over, one for each longPath of round trip. iroh-blobs' FsStore resets
+	// some of 20 requests for one blob.
+	maxLanes = 4
+	longPath = 20 * time.Millisecond
+
+	// longDial is how long a provider may take to be dialed before another one is dialed too, and maxDials how often one is that
+	// was never reached.
+	longDial = 500 * time.Millisecond
+	maxDials = 2
+
+	// minSpan and maxSpan are how many bytes of a blob are asked for at a time, of what a provider brings in spanTime. Of a provider of
+	// which nothing is known the least is asked, so that one that is slow or lies holds nobody up.
+	minSpan  = 1 << 20
+	maxSpan  = 16 << 20
+	spanTime = time.Second
+
+	// minBatch is how many children are asked for at a time at least, and splitFrom the size from which a child is fetched in
+	// parts, if there are several streams. openingSize is how much is asked for of a blob before its size is known.
+	minBatch    = 32
+	splitFrom   = 16 << 20
+	openingSize = 4 << 20
+
+	// stallShare is which part of the stall timeout a provider may bring nothing while another one could, and watchEvery how often
+	// that is looked at.
+	stallShare = 10
+	watchEvery = 100 * time.Millisecond
+
+	// observeWait is how long a provider may take to say what it has before it is asked for everything, and maxClaimed in how many
+	// boundaries. It stops the provider that says nothing, or too much.
+	observeWait = time.Second
+	maxClaimed  = 4096
+
 	// maxDrain is how much of a child is read and dropped, because somebody else is storing it, to get to the next one.
 	maxDrain = 1 << 20
-
-	// flushEvery is how many bytes of a blob are written between two records of what is there. After a
-	// crash at most this much of each blob is asked for again.
-	flushEvery = 16 << 20
 
 	// maxAsked is how many bytes of encoded ranges one request of the downloader holds, well below wire.MaxRequest,
 	// and maxSpans how many spans of one blob it names; the rest is asked for afterwards.

@@ -106,8 +106,7 @@ func (p *push) run(ctx context.Context, format ticket.Format) error {
 // children lists the distinct children of the root. When the target lacks the root, and they are many, it is not asked
 // about each of them.
 func (p *push) children(ctx context.Context, root parcel) ([]parcel, error) {
-	f := &fetch{Downloader: NewDownloader(DownloaderConfig{Store: p.cfg.Store}), root: p.root}
-	hashes, err := f.readHashSeq(math.MaxUint64)
+	hashes, err := readHashSeq(p.cfg.Store, p.root, math.MaxUint64)
 	if err != nil {
 		return nil, err
 	}

@@ -7,14 +7,16 @@ import (
 	"io"
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
-	"github.com/iroh-ipfs/bridge/iroh/store"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/landing"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/plan"
 )
 
+// errLarge says that a child is to be fetched in parts.
+var errLarge = errors.New("blobs: child is large")
+
 // receive reads one blob of a response, which was announced by Next, into the store. Small ones go by way of the shelf and are
-// stored when that is closed.
-func (f *fetch) receive(ctx context.Context, response *Response, want wanted, limit uint64, small *shelf) error {
-	before := response.Received()
-	defer func() { f.stats.Received += response.Received() - before }()
+// stored when that is waited for.
+func (l *lane) receive(ctx context.Context, response *Response, want wanted, limit uint64, t *plan.Task) error {
 	size, err := response.Open(want.hash)
 	if err != nil {
 		return err
@@ -22,41 +24,50 @@ func (f *fetch) receive(ctx context.Context, response *Response, want wanted, li
 	if size > limit {
 		return fmt.Errorf("%w: %s claims %d bytes, at most %d are taken", ErrTooLarge, want.hash.ShortString(), size, limit)
 	}
-	if want.size != 0 && want.size != size && !f.proven(ctx, want.hash, size) {
+	if want.size != 0 && want.size != size && !l.proves(ctx, want.hash, size) {
 		// Another provider claimed want.size; what came from it would be given up for this claim.
 		return fmt.Errorf("%w: %s claims %d bytes, %d were claimed before", ErrSize, want.hash.ShortString(), size, want.size)
 	}
-	f.progress.Blob(want.hash, size, want.have)
-	if want.fresh && size <= smallBlob {
-		return f.receiveSmall(response, size, small)
+	if want.splitFrom > 0 && size > want.splitFrom {
+		return errLarge
 	}
-	in := &incoming{fetch: f, hash: want.hash, size: size, fresh: want.fresh}
+	l.begins(want.hash, size, want.have)
+	if want.fresh && size <= smallBlob {
+		return l.receiveSmall(response, size, t)
+	}
+	blob := landing.New(l.cfg.Store, want.hash, size, nil)
+	stream := blob.Stream()
 	for {
 		item, err := response.Item()
 		if errors.Is(err, io.EOF) {
-			return in.end(ctx, nil)
+			return l.land(ctx, blob, want, size, nil)
 		}
 		if err == nil {
-			err = in.add(item)
+			var stored uint64
+			if stored, err = stream.Add(item); err != nil {
+				err = own(want.hash, err)
+			} else if stored > 0 {
+				l.moved(t, stored)
+			}
 		}
 		if err != nil {
-			return in.end(ctx, err)
+			return l.land(ctx, blob, want, size, err)
 		}
 	}
 }
 
 // receiveSmall collects a blob in memory, to be stored at once. Until it is whole it does not count as received.
-func (f *fetch) receiveSmall(response *Response, size uint64, small *shelf) error {
+func (l *lane) receiveSmall(response *Response, size uint64, t *plan.Task) error {
 	data := make([]byte, 0, size)
 	for {
 		item, err := response.Item()
 		switch {
 		case errors.Is(err, io.EOF):
-			if err := small.put(data); err != nil {
+			if err := l.small.put(data); err != nil {
 				return err
 			}
-			f.stats.Blobs++
-			f.received(size)
+			l.completed()
+			l.moved(t, size)
 			return nil
 		case err != nil:
 			return err
@@ -66,143 +77,44 @@ func (f *fetch) receiveSmall(response *Response, size uint64, small *shelf) erro
 	}
 }
 
-func (f *fetch) received(n uint64) {
-	f.stats.Bytes += n
-	f.progress.Bytes(n)
+// completed counts a blob.
+func (l *lane) completed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stats.Blobs++
 }
 
-// incoming stores the verified items of one blob. The store hears of the blob with the first leaf, so that a provider that has
-// nothing but a claim leaves no trace.
-type incoming struct {
-	*fetch
-	hash  bao.Hash
-	size  uint64
-	fresh bool
-
-	download  *store.Download // nil before the first leaf
-	pairs     []heldPair      // before the first leaf: at most one for each level of the tree
-	unflushed uint64
-	flushing  chan error // of the flush under way; nil when there is none
-}
-
-type heldPair struct {
-	offset int64
-	pair   [2 * hashSize]byte
-}
-
-func (in *incoming) add(item bao.Item) error {
-	if item.Kind == bao.Leaf {
-		return in.leaf(item)
-	}
-	switch {
-	case item.OutboardOffset < 0:
-		return nil // inside a group: the store does not keep those
-	case in.download == nil:
-		in.pairs = append(in.pairs, heldPair{item.OutboardOffset, [2 * hashSize]byte(item.Data)})
-		return nil
-	}
-	return in.storeError(in.download.WritePair(item.OutboardOffset, item.Data))
-}
-
-func (in *incoming) leaf(item bao.Item) error {
-	if in.download == nil {
-		if err := in.open(); err != nil {
-			return err
-		}
-	}
-	n := uint64(len(item.Data))
-	if err := in.download.WriteLeaf(item.Offset, item.Data); err != nil {
-		return in.storeError(err)
-	}
-	in.received(n)
-	if in.unflushed += n; in.unflushed >= flushEvery {
-		return in.flush()
-	}
-	return nil
-}
-
-// flush records what is there, beside the receiving. One flush is under way at a time.
-func (in *incoming) flush() error {
-	if err := in.flushed(); err != nil {
-		return err
-	}
-	in.unflushed = 0
-	done := make(chan error, 1)
-	in.flushing = done
-	go func() { done <- in.download.Flush() }()
-	return nil
-}
-
-// flushed waits for the flush under way.
-func (in *incoming) flushed() error {
-	if in.flushing == nil {
-		return nil
-	}
-	err := <-in.flushing
-	in.flushing = nil
-	return in.storeError(err)
-}
-
-func (in *incoming) open() (err error) {
-	if in.download, err = in.cfg.Store.Download(in.hash, in.size); err != nil {
-		return in.storeError(err)
-	}
-	for _, held := range in.pairs {
-		if err := in.download.WritePair(held.offset, held.pair[:]); err != nil {
-			return in.storeError(err)
-		}
-	}
-	in.pairs = nil
-	return nil
-}
-
-func (in *incoming) storeError(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("blobs: %s: %w", in.hash.ShortString(), err)
-}
-
-// end completes the blob after its last item, or keeps what was received of it before an error.
-func (in *incoming) end(ctx context.Context, cause error) error {
-	if in.download == nil {
+// land completes a blob after its last item, or keeps what was received of it before an error. Not all of it may have been asked for:
+// then it is [store.ErrIncomplete].
+func (l *lane) land(ctx context.Context, blob *landing.Blob, want wanted, size uint64, cause error) error {
+	if !blob.Begun() {
 		if cause == nil {
-			return in.storeError(ErrTruncated) // all that was asked for is nothing that can be stored
+			cause = fmt.Errorf("blobs: %s: %w", want.hash.ShortString(), ErrTruncated) // all that was asked for is nothing that can be stored
 		}
 		return cause
 	}
-	if err := in.flushed(); cause == nil {
-		cause = err
-	}
 	if cause == nil {
-		switch err := in.download.Complete(ctx); {
-		case err == nil:
-			in.stats.Blobs++
+		// What has come whole is to be there, even if nobody wants it any more.
+		if cause = blob.Complete(context.WithoutCancel(ctx)); cause == nil {
+			l.completed()
 			return nil
-		case !errors.Is(err, store.ErrIncomplete): // if so, not all was asked for; the next request does
-			cause = in.storeError(err)
 		}
+		cause = own(want.hash, cause)
 	}
-	if errors.Is(cause, bao.ErrHashMismatch) && in.fresh && !in.proven(ctx, in.hash, in.size) {
+	if errors.Is(cause, bao.ErrHashMismatch) && want.fresh && !blob.Proven() && !l.proves(ctx, want.hash, size) {
 		// With a wrong size even what did verify may be of no use.
-		return errors.Join(cause, in.storeError(in.download.Discard()))
+		return errors.Join(cause, own(want.hash, blob.Discard()))
 	}
-	return errors.Join(cause, in.storeError(in.download.Close()))
+	if err := own(want.hash, blob.Keep()); err != nil {
+		return errors.Join(cause, err)
+	}
+	return cause
 }
 
-// proven asks for the last chunk of a blob, which proves its size.
-func (f *fetch) proven(ctx context.Context, hash bao.Hash, size uint64) bool {
+// proves asks for the last chunk of a blob and tells whether it proves the size.
+func (l *lane) proves(ctx context.Context, hash bao.Hash, size uint64) bool {
 	ctx, cancel := context.WithTimeout(ctx, proofTimeout)
 	defer cancel()
-	response, err := f.get(ctx, GetRequest{Hash: hash, Ranges: OneBlob(bao.LastChunk())})
-	if err != nil {
-		return false
-	}
-	defer response.Close()
-	response.Next()
-	claimed, err := response.Open(hash)
-	for err == nil {
-		_, err = response.Item()
-	}
-	return errors.Is(err, io.EOF) && claimed == size
+	proven, err := l.lastChunk(ctx, hash, size)
+	return err == nil && proven == size
 }

@@ -11,45 +11,49 @@ import (
 	"slices"
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/plan"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 )
 
 // sequence fetches a hash sequence first, alone, since a request that fails at a child loses what was sent before it; then
-// as many of the missing children as possible in each request.
+// the missing children, as many as possible in each request.
 func (f *fetch) sequence(ctx context.Context) error {
 	limit := min(f.cfg.MaxHashSeq, hashSize*uint64(f.cfg.MaxChildren))
 	if err := f.blob(ctx, f.root, limit); err != nil {
 		return err
 	}
-	hashes, err := f.readHashSeq(limit)
+	hashes, err := readHashSeq(f.cfg.Store, f.root, limit)
 	if err != nil {
 		return err
 	}
-	c := &children{fetch: f, hashes: hashes, todo: distinct(hashes)}
-	c.window = len(c.todo)
-	return f.retry(ctx, c.step)
+	split, err := f.ready(ctx)
+	if err != nil {
+		return err
+	}
+	c := &children{fetch: f, hashes: hashes, todo: distinct(hashes), split: split}
+	return c.run(ctx)
 }
 
 // readHashSeq reads the hash sequence from the store.
-func (f *fetch) readHashSeq(limit uint64) ([]bao.Hash, error) {
-	blob, err := f.cfg.Store.Open(f.root)
+func readHashSeq(from *store.Store, root bao.Hash, limit uint64) ([]bao.Hash, error) {
+	blob, err := from.Open(root)
 	if err != nil {
-		return nil, fmt.Errorf("blobs: %s: %w", f.root.ShortString(), err)
+		return nil, fmt.Errorf("blobs: %s: %w", root.ShortString(), err)
 	}
 	defer func() { _ = blob.Close() }()
 	size := blob.Size()
 	switch {
 	case size%hashSize != 0:
-		return nil, fmt.Errorf("%w: %s has %d bytes", ErrHashSeq, f.root.ShortString(), size)
+		return nil, fmt.Errorf("%w: %s has %d bytes", ErrHashSeq, root.ShortString(), size)
 	case size > limit:
-		return nil, fmt.Errorf("%w: %s has %d children", ErrTooLarge, f.root.ShortString(), size/hashSize)
+		return nil, fmt.Errorf("%w: %s has %d children", ErrTooLarge, root.ShortString(), size/hashSize)
 	}
 	data := make([]byte, size)
 	if _, err := blob.ReadAt(data, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("blobs: %s: %w", f.root.ShortString(), err)
+		return nil, fmt.Errorf("blobs: %s: %w", root.ShortString(), err)
 	}
-	if bao.Sum(data) != f.root {
-		return nil, fmt.Errorf("blobs: %s: %w", f.root.ShortString(), store.ErrDamaged)
+	if bao.Sum(data) != root {
+		return nil, fmt.Errorf("blobs: %s: %w", root.ShortString(), store.ErrDamaged)
 	}
 	return ParseHashSeq(data)
 }
@@ -72,92 +76,168 @@ func distinct(hashes []bao.Hash) []uint32 {
 type children struct {
 	*fetch
 	hashes []bao.Hash
-	todo   []uint32 // of hashes, those not known to be complete, ascending
-	window int      // how many are asked for in one request
+	todo   []uint32 // of hashes, distinct, ascending: the units of the plan
+	split  bool     // among several streams
+
+	// Guarded by the pool's mu.
+	again []uint32 // to be looked at again: somebody else is storing it, or it was not all asked for
+	large []uint32 // to be fetched in parts
 }
 
-// step asks for the next missing children, as many as the window and the size of a request allow. A provider that lacks one of them
-// resets the stream, and what was on its way is lost; then fewer are asked for, at last one alone, which is then known to be the
-// one.
-func (c *children) step(ctx context.Context) (done bool, err error) {
-	asked, ranges, err := c.ask(ctx)
-	if err != nil || len(asked) == 0 {
-		return true, err
-	}
-	before := c.stats.Bytes
-	left, err := c.request(ctx, asked, ranges)
-	c.todo = append(left, c.todo...)
-	if err == nil {
-		c.window *= 2
-		return false, nil
-	}
-	broken := errors.Is(err, errReset) || errors.Is(err, ErrTruncated)
-	if broken && c.stats.Bytes == before && len(asked) > 1 {
-		c.window = (len(asked) + 1) / 2
-		return c.step(ctx)
-	}
-	return false, err
-}
-
-// ask takes children off the list: those that are complete, and those that are asked for.
-func (c *children) ask(ctx context.Context) (asked []wanted, ranges ChunkRangesSeq, err error) {
-	var seen, size int
-	for _, i := range c.todo {
-		if len(asked) >= c.window || size >= maxAsked {
-			break
+// run gets all children, those that are large one after the other in parts.
+func (c *children) run(ctx context.Context) error {
+	for delay := retryDelay; len(c.todo) > 0; {
+		before := c.have()
+		cfg := plan.Config{MinSpan: minBatch, MaxSpan: uint64(len(c.todo)), Target: spanTime, Stall: c.stall()}
+		if !c.split {
+			cfg.MinSpan = cfg.MaxSpan
 		}
-		seen++
-		want, err := c.missing(ctx, c.hashes[i])
-		if err != nil {
-			return nil, nil, err
+		if err := c.do(ctx, &job{plan: plan.New(cfg, bao.Span(0, uint64(len(c.todo)))), work: c.work}); err != nil {
+			return err
 		}
-		if want.ranges.IsEmpty() {
+		for _, i := range c.large {
+			if err := c.blob(ctx, c.hashes[i], math.MaxUint64); err != nil {
+				return err
+			}
+		}
+		c.todo, c.again, c.large = c.again, nil, nil
+		if c.have() > before || len(c.todo) == 0 {
+			delay = retryDelay
 			continue
 		}
-		want.index = i
-		asked = append(asked, want)
-		ranges = ranges.Add(uint64(i)+1, want.ranges)
+		if err := pause(ctx, delay); err != nil {
+			return context.Cause(ctx)
+		}
+		delay = min(2*delay, maxDelay)
+	}
+	return nil
+}
+
+// have returns how many bytes have come.
+func (c *children) have() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stats.Bytes
+}
+
+// work gets children from one provider, in as many requests as it takes.
+func (c *children) work(ctx context.Context, l *lane, t *plan.Task) error {
+	units := each(t.Units)
+	for len(units) > 0 {
+		batch, ranges, err := c.ask(ctx, units)
+		if err != nil {
+			return err
+		}
+		units = units[len(batch):]
+		after, err := c.request(ctx, l, t, batch, ranges)
+		if err := errors.Join(err, c.small.wait()); err != nil {
+			return err
+		}
+		if len(after) > 0 {
+			units = slices.Concat(unitsOf(after), units)
+		}
+	}
+	return nil
+}
+
+// each lists the members of a set that has an end.
+func each(r bao.Ranges) (units []uint64) {
+	for i := 0; i+1 < len(r); i += 2 {
+		for u := r[i]; u < r[i+1]; u++ {
+			units = append(units, u)
+		}
+	}
+	return units
+}
+
+// child is one of those that a provider is asked for.
+type child struct {
+	wanted // without ranges if it is there
+	unit   uint64
+	busy   bool // somebody else has it
+}
+
+func unitsOf(batch []child) []uint64 {
+	units := make([]uint64, len(batch))
+	for i := range batch {
+		units[i] = batch[i].unit
+	}
+	return units
+}
+
+// ask looks through units, as many as fit in a request: some are there already, the others are asked for.
+func (c *children) ask(ctx context.Context, units []uint64) (batch []child, ranges ChunkRangesSeq, err error) {
+	for size := 0; len(batch) < len(units) && size < maxAsked; {
+		unit := units[len(batch)]
+		i := c.todo[unit]
+		want, err := c.missing(ctx, c.hashes[i])
+		busy := errors.Is(err, store.ErrBusy) || errors.Is(err, store.ErrComplete)
+		if err != nil && !busy {
+			return nil, nil, err
+		}
+		if want.index = i; c.split {
+			want.splitFrom = splitFrom
+		}
+		if busy {
+			want.ranges = nil
+		}
+		if !want.ranges.IsEmpty() {
+			ranges = ranges.Add(uint64(i)+1, want.ranges)
+		}
+		batch = append(batch, child{want, unit, busy})
 		size += 6 + 10*len(want.ranges)
 	}
-	c.todo = c.todo[seen:]
-	return asked, ranges, nil
+	return batch, ranges, nil
 }
 
-// request fetches children in one request, and returns those that it could not complete. Children that somebody else is storing are
-// passed over; the error says so at the end.
-func (c *children) request(ctx context.Context, asked []wanted, ranges ChunkRangesSeq) (left []uint32, err error) {
-	small := newShelf(ctx, c.cfg.Store)
-	defer func() { err = errors.Join(err, small.close()) }()
-	response, err := c.get(ctx, GetRequest{Hash: c.root, Ranges: ranges})
-	if err != nil {
-		return indices(left, asked), err
-	}
-	defer response.Close()
-	var passed error
-	for i, want := range asked {
+// request fetches children in one request. after are those behind one for which the request was given up.
+func (c *children) request(ctx context.Context, l *lane, t *plan.Task, batch []child, ranges ChunkRangesSeq) (after []child, err error) {
+	var response *Response
+	for n, want := range batch {
+		if want.ranges.IsEmpty() {
+			c.note(t, want, want.busy)
+			continue
+		}
+		if response == nil {
+			if response, err = l.get(ctx, GetRequest{Hash: c.root, Ranges: ranges}); err != nil {
+				return nil, err
+			}
+			defer l.closing(response)
+		}
 		response.Next()
-		completed := c.stats.Blobs
-		err := c.receive(ctx, response, want, math.MaxUint64, small)
-		if errors.Is(err, store.ErrBusy) || errors.Is(err, store.ErrComplete) {
-			passed = err
-			err = drain(response, err)
-		}
-		if c.stats.Blobs == completed {
-			left = append(left, want.index)
-		}
-		if err != nil {
-			return indices(left, asked[i+1:]), err
+		err := l.receive(ctx, response, want.wanted, math.MaxUint64, t)
+		switch {
+		case err == nil:
+			c.note(t, want, false)
+		case errors.Is(err, errLarge):
+			c.mu.Lock()
+			c.large = append(c.large, want.index)
+			c.mu.Unlock()
+			c.note(t, want, false)
+			return batch[n+1:], nil
+		case errors.Is(err, store.ErrIncomplete):
+			c.note(t, want, true)
+		case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrComplete):
+			c.note(t, want, true)
+			if err = drain(response, err); errors.Is(err, store.ErrBusy) || errors.Is(err, store.ErrComplete) {
+				return batch[n+1:], nil
+			} else if err != nil {
+				return nil, err
+			}
+		default:
+			return nil, err
 		}
 	}
-	return left, passed
+	return nil, nil
 }
 
-// indices appends the indices of the wanted.
-func indices(to []uint32, of []wanted) []uint32 {
-	for _, want := range of {
-		to = append(to, want.index)
+// note takes a child off the list, or puts it on the one for later.
+func (c *children) note(t *plan.Task, of child, later bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.job.plan.Came(t, of.unit); later {
+		c.again = append(c.again, of.index)
 	}
-	return to
 }
 
 // drain reads to the end of a blob that is not to be stored. If that is far it returns otherwise instead: asking again is better then.
