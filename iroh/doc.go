@@ -17,8 +17,8 @@
 //	initial_max_streams_bidi    100, initial_max_streams_uni 0 (the blobs protocol has none)
 //	initial_max_data and stream windows: limits.go
 //	connection ids              8 bytes
-//	not sent                    multipath, NAT traversal, datagrams, address discovery; so the peer does without. To relays
-//	                            address discovery is
+//	not sent                    multipath, NAT traversal, datagrams, address discovery (but to relays); so the peer does
+//	                            without
 //	not used                    0-RTT, session tickets, server_name
 //
 // A handshake has 10 s. A Retry (RFC 9000, section 8.1.2) is asked for when many handshakes are under way. All connections
@@ -53,9 +53,11 @@
 // where the peer is, and what it says joins the race as it comes. A peer that answers where it is said to be costs no look-up.
 //
 // A connection that was dialed through a relay moves to the first direct address on which the peer answers a PATH_CHALLENGE
-// (RFC 9000, section 9). The addresses are probed after the dial and again after pauses of 1 to 60 s. A connection that has
-// moved, or that was direct from the start, does not go to a relay when its path breaks: it ends with the idle timeout. One that
-// a peer has dialed moves when the peer moves it. [Conn.Path] says which way a connection goes.
+// (RFC 9000, section 9). The addresses are probed after the dial and again after pauses of 1 to 60 s. A server of this package
+// opens its NAT for a client that says, in the handshake through the relay, where others see it (package internal/punch): so two
+// of them meet directly where both NATs show everybody the same address. A connection that has moved, or that was direct from
+// the start, does not go to a relay when its path breaks: it ends with the idle timeout. One that a peer has dialed moves when the
+// peer moves it. [Conn.Path] says which way a connection goes.
 //
 // # Trust
 //

@@ -16,6 +16,7 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/internal/home"
 	"github.com/iroh-ipfs/bridge/iroh/internal/observe"
 	"github.com/iroh-ipfs/bridge/iroh/internal/paths"
+	"github.com/iroh-ipfs/bridge/iroh/internal/punch"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/rpktls"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
@@ -39,6 +40,7 @@ type Endpoint struct {
 	admission *admission.Admission
 	growth    *admission.Growth
 	announced announced
+	punching  chan struct{} // has room for maxPunching
 
 	done chan struct{}  // closed when closing begins
 	wg   sync.WaitGroup // one for each connection in conns and for each Dial, including its losers
@@ -70,6 +72,7 @@ func Listen(cfg Config) (*Endpoint, error) {
 		conns:     map[*Conn]struct{}{},
 		ended:     make(chan struct{}),
 		announced: announced{changed: make(chan struct{})},
+		punching:  make(chan struct{}, maxPunching),
 	}
 	e.transport = &quic.Transport{
 		Conn:                s.conn,
@@ -105,7 +108,7 @@ func (e *Endpoint) quicConfig(stream, conn uint64) *quic.Config {
 }
 
 func (e *Endpoint) serverTLS() *tls.Config {
-	return rpktls.TLSConfig(&rpktls.Config{SecretKey: e.cfg.SecretKey, ALPN: e.cfg.ALPNs})
+	return punch.Hear(rpktls.TLSConfig(&rpktls.Config{SecretKey: e.cfg.SecretKey, ALPN: e.cfg.ALPNs}), e.punch)
 }
 
 // ID is the endpoint's own id.

@@ -34,6 +34,11 @@ const (
 	// home bounds those of all peers.
 	maxDialRelays = 3
 
+	// punches is how many datagrams of one byte go to an address that a client names for whom our NAT is to be opened, and
+	// maxPunching for how many clients at once. Against clients that make us send to strangers.
+	punches     = 3
+	maxPunching = 64
+
 	// maxAnnounced bounds the addresses that we tell others: iroh remembers 30 for a peer.
 	maxAnnounced = 30
 
@@ -67,6 +72,9 @@ const (
 	probeTime = 1500 * time.Millisecond
 	firstSeek = time.Second
 	lastSeek  = time.Minute
+
+	// punchPause is the time between them.
+	punchPause = 500 * time.Millisecond
 
 	// loserGrace is how long attempts that were under way when another one won may go on, so that those whose peer
 	// answers are closed properly. Without it the peer would keep a dead connection until its idle timeout.

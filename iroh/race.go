@@ -11,6 +11,7 @@ import (
 	"github.com/quic-go/quic-go"
 
 	"github.com/iroh-ipfs/bridge/iroh/internal/paths"
+	"github.com/iroh-ipfs/bridge/iroh/internal/punch"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
@@ -194,19 +195,23 @@ func (r *race) start(ctx context.Context, list *[]target) {
 	t := (*list)[0]
 	*list, r.tried = (*list)[1:], append(r.tried, t)
 	r.running++
+	conf := r.tls
+	if seen := r.endpoint.observed(); !t.relay.IsZero() && len(r.direct) > 0 && len(seen) > 0 {
+		conf = punch.Offer(conf, seen)
+	}
 	go func() { // finish reads the result
 		if !t.relay.IsZero() {
-			r.results <- r.throughRelay(ctx, t)
+			r.results <- r.throughRelay(ctx, t, conf)
 			return
 		}
 		e := r.endpoint
-		conn, err := e.transport.Dial(ctx, net.UDPAddrFromAddrPort(t.addr), r.tls, e.dialConf)
+		conn, err := e.transport.Dial(ctx, net.UDPAddrFromAddrPort(t.addr), conf, e.dialConf)
 		r.results <- attempt{target: t, conn: conn, err: err}
 	}()
 }
 
 // throughRelay dials through a relay, to which it connects first if need be.
-func (r *race) throughRelay(ctx context.Context, t target) attempt {
+func (r *race) throughRelay(ctx context.Context, t target, conf *tls.Config) attempt {
 	e := r.endpoint
 	client, err := e.relays.Client(t.relay)
 	if err != nil {
@@ -218,7 +223,7 @@ func (r *race) throughRelay(ctx context.Context, t target) attempt {
 		return attempt{target: t, err: err}
 	}
 	route := e.socket.conn.Dial(client, r.id)
-	conn, err := e.transport.Dial(ctx, route.Addr(), r.tls, e.dialConf)
+	conn, err := e.transport.Dial(ctx, route.Addr(), conf, e.dialConf)
 	if err != nil {
 		route.Close()
 		return attempt{target: t, err: err}
