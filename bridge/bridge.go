@@ -79,6 +79,8 @@ type Bridge struct {
 	log *slog.Logger
 
 	lock     *flock.Flock
+	begun    bool // this process has noted that the folder is open
+	cut      bool // an earlier one has not noted that it is closed
 	store    *store.Store
 	keeper   *keeping.Keeper
 	mapping  mapping.Store
@@ -127,6 +129,7 @@ func Open(dir string, cfg config.Config, log *slog.Logger) (*Bridge, error) {
 		b.Close()
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
+	b.mend(b.life)
 	b.running.Go(b.purgeLoop)
 	b.wakePurge() // what an earlier process left
 	return b, nil
@@ -158,6 +161,9 @@ func prepare(dir string, cfg config.Config, log *slog.Logger) (_ *Bridge, err er
 	if !held {
 		b.lock = nil
 		return nil, fmt.Errorf("%w: another process has %s open; stop it, or wait until its daemon is ready", ErrBusy, dir)
+	}
+	if err = b.begin(); err != nil {
+		return nil, err
 	}
 	if b.store, err = store.Open(filepath.Join(dir, "blobs"), store.Config{Logger: log}); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
@@ -204,6 +210,9 @@ func (b *Bridge) Close() error {
 	}
 	if b.store != nil {
 		errs = append(errs, b.store.Close())
+	}
+	if errors.Join(errs...) == nil {
+		errs = append(errs, b.end())
 	}
 	if b.lock != nil {
 		errs = append(errs, b.lock.Unlock())
