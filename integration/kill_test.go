@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,14 +57,15 @@ type killing struct {
 
 // killTest is what all rounds share.
 type killTest struct {
-	t      *testing.T
-	rng    *rand.Rand
-	rust   peer.RustPeer
-	kubo   *peer.KuboNode
-	data   string
-	acked  map[string]killing // by CID
-	longer map[string]time.Duration
-	killed int
+	t     *testing.T
+	rng   *rand.Rand
+	rust  peer.RustPeer
+	kubo  *peer.KuboNode
+	data  string
+	acked map[string]killing       // by CID
+	takes map[string]time.Duration // see kill
+	after []time.Duration          // from the sign of work to each kill
+	begun int                      // killed while the process began, for which no sign of work is waited for
 }
 
 // TestKill kills the bridge (SIGKILL) at random points of add, expose and import, in the daemon and in commands
@@ -73,7 +75,7 @@ func TestKill(t *testing.T) {
 	k := &killTest{
 		t: t, rng: rand.New(rand.NewPCG(killSeed(t), 9)), rust: peertest.Rust(t),
 		kubo: peertest.Kubo(t, peer.KuboConfig{}), data: filepath.Join(t.TempDir(), "data"),
-		acked: map[string]killing{}, longer: map[string]time.Duration{},
+		acked: map[string]killing{}, takes: map[string]time.Duration{},
 	}
 	rounds := killRounds(t)
 	for round := range rounds {
@@ -84,9 +86,15 @@ func TestKill(t *testing.T) {
 			t.Fatalf("round %d: %+v", round, r)
 		}
 	}
-	t.Logf("%d rounds, %d of them killed in the middle, %d contents acknowledged", rounds, k.killed, len(k.acked))
-	if k.killed < rounds/3 {
-		t.Errorf("only %d of %d rounds were killed in the middle: the test means little", k.killed, rounds)
+	slices.Sort(k.after)
+	median := time.Duration(0)
+	if len(k.after) > 0 {
+		median = k.after[len(k.after)/2]
+	}
+	t.Logf("%d rounds: %d killed at work, half of them later than %s into it; %d killed before; %d contents acknowledged; work takes %v",
+		rounds, len(k.after), median, k.begun, len(k.acked), k.takes)
+	if len(k.after) < rounds*3/4 {
+		t.Errorf("only %d of %d rounds were killed at work: the test means little", len(k.after), rounds)
 	}
 }
 
@@ -103,7 +111,7 @@ func (k *killTest) plan(round int) killing {
 			randomFile(t, filepath.Join(r.path, fmt.Sprint(i%7), fmt.Sprint(i)), k.rng.Int64N(100_000), seed+uint64(i))
 		}
 	} else {
-		randomFile(t, r.path, k.rng.Int64N(24<<20), seed)
+		randomFile(t, r.path, 8<<20+k.rng.Int64N(16<<20), seed)
 	}
 	switch r.op {
 	case "add":
@@ -120,12 +128,43 @@ func (k *killTest) plan(round int) killing {
 	return r
 }
 
-// span is how long such an operation may take; the moment of the kill lies within.
-func (k *killTest) span(r killing) time.Duration {
-	if known := k.longer[fmt.Sprint(r.op, r.alone)]; known > 0 {
-		return known * 5 / 4
+// kind is what decides how long a round's work takes.
+func (r killing) kind() string { return fmt.Sprint(r.op, " alone:", r.alone, " folder:", r.folder) }
+
+// guess is how long the work of a round takes, as far as is known.
+func (k *killTest) guess(r killing) time.Duration {
+	if known := k.takes[r.kind()]; known > 0 {
+		return known
 	}
-	return time.Second
+	return 50 * time.Millisecond
+}
+
+// working tells whether the bridge has begun to write content: until then nothing is under tmp/, which each start empties.
+func (k *killTest) working() bool {
+	entries, err := os.ReadDir(filepath.Join(k.data, "blobs", "tmp"))
+	return err == nil && len(entries) > 0
+}
+
+// kill kills the process that does a round's work, and learns from that how long such work takes. One round of 20 is killed while
+// its process begins instead.
+func (k *killTest) kill(ctx context.Context, r killing, victim fault.Victim) {
+	if k.rng.IntN(20) == 0 {
+		if _, killed := fault.KillWithin(ctx, k.rng, victim, nil, 100*time.Millisecond); killed {
+			k.begun++
+		}
+		return
+	}
+	guess := k.guess(r)
+	after, killed := fault.KillWithin(ctx, k.rng, victim, k.working, guess*5/4)
+	switch {
+	case killed:
+		k.after = append(k.after, after)
+		if after > guess/2 {
+			k.takes[r.kind()] = guess * 5 / 4
+		}
+	case after > 0:
+		k.takes[r.kind()] = after
+	}
 }
 
 // run starts the operation, kills the process that does it, and notes what was acknowledged.
@@ -149,7 +188,6 @@ func (k *killTest) run(r killing) {
 	if r.node != nil {
 		defer r.node.Kill()
 	}
-	began := time.Now()
 	client, err := peer.Start(ctx, command)
 	if err != nil {
 		t.Fatal(err)
@@ -158,11 +196,7 @@ func (k *killTest) run(r killing) {
 	if daemon != nil {
 		victim = either{Victim: daemon.Process, other: client.Done()}
 	}
-	if fault.KillWithin(ctx, k.rng, victim, k.span(r)) {
-		k.killed++
-	} else if took := time.Since(began); took > k.longer[fmt.Sprint(r.op, r.alone)] {
-		k.longer[fmt.Sprint(r.op, r.alone)] = took
-	}
+	k.kill(ctx, r, victim)
 	if daemon != nil {
 		daemon.Kill()
 	}

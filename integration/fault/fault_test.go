@@ -2,7 +2,6 @@ package fault
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"math/rand/v2"
 	"net"
@@ -218,13 +217,31 @@ func (v *victim) Done() <-chan struct{} { return v.done }
 
 func TestKillWithin(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
+	const span = 10 * time.Millisecond
 	for range 20 {
 		v := &victim{done: make(chan struct{})}
-		if !KillWithin(context.Background(), rng, v, 10*time.Millisecond) {
-			t.Fatal("a living process was not killed")
+		if after, killed := KillWithin(t.Context(), rng, v, nil, span); !killed || after > 100*span {
+			t.Fatalf("a living process was not killed within its span: %v, %v", after, killed)
 		}
-		if KillWithin(context.Background(), rng, v, time.Second) {
+		if _, killed := KillWithin(t.Context(), rng, v, nil, time.Second); killed {
 			t.Fatal("a dead process was killed")
+		}
+		if _, killed := KillWithin(t.Context(), rng, v, func() bool { return false }, time.Second); killed {
+			t.Fatal("a process that never was at work was killed")
+		}
+	}
+}
+
+// TestKillWithinWaitsForWork: the span does not begin before the process is at work.
+func TestKillWithinWaitsForWork(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 20 {
+		v := &victim{done: make(chan struct{})}
+		began := time.Now()
+		const idle = 20 * time.Millisecond
+		_, killed := KillWithin(t.Context(), rng, v, func() bool { return time.Since(began) > idle }, time.Millisecond)
+		if took := time.Since(began); !killed || took < idle {
+			t.Fatalf("killed %v after %v", killed, took)
 		}
 	}
 }
