@@ -91,12 +91,8 @@ func importError(root cid.Cid, err error) error {
 		return err
 	case errors.Is(err, exchange.ErrNotFound), errors.Is(err, unixfs.ErrNoSuchName):
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
-	case errors.Is(err, unixfs.ErrNotUnixFS):
-		return fmt.Errorf("%w: only files and folders can be imported, and %s is not, or not all of it: %w", ErrContent, root, err)
-	case errors.Is(err, unixfs.ErrLimit):
-		return fmt.Errorf("%w: %s: %w; the import section of the configuration says how large content may be", ErrContent, root, err)
-	case errors.Is(err, unixfs.ErrMalformed), errors.Is(err, unixfs.ErrName), errors.Is(err, exchange.ErrRefused):
-		return fmt.Errorf("%w: %s: %w", ErrContent, root, err)
+	case errors.Is(err, unixfs.ErrNotUnixFS), errors.Is(err, unixfs.ErrMalformed), errors.Is(err, unixfs.ErrName), errors.Is(err, unixfs.ErrLimit), errors.Is(err, exchange.ErrRefused):
+		return fmt.Errorf("%w: %s is no file or folder within the limits for an import: %w", ErrContent, root, err)
 	}
 	return fmt.Errorf("importing %s: %w", root, err)
 }

@@ -24,11 +24,10 @@ type VerifyRequest struct {
 // ErrVerify if none is. It is ErrVerify and ErrDamaged if the mapping database cannot be read: that takes [Rebuild].
 func (b *Bridge) Verify(ctx context.Context, req VerifyRequest, p Progress, yield func(Finding) error) error {
 	s := b.scrubber()
-	good, bad := 0, 0
+	all, bad := 0, 0
 	count := func(f Finding) error {
-		if f.OK {
-			good++
-		} else {
+		all++
+		if !f.OK {
 			bad++
 		}
 		return yield(f)
@@ -48,18 +47,18 @@ func (b *Bridge) Verify(ctx context.Context, req VerifyRequest, p Progress, yiel
 	if err != nil {
 		return err
 	}
-	return verdict(good, bad, "are damaged")
+	return verdict(all, bad, "are damaged")
 }
 
 // verdict is the error for links of which some are not good.
-func verdict(good, bad int, what string) error {
-	switch {
-	case bad == 0:
+func verdict(all, bad int, what string) error {
+	switch bad {
+	case 0:
 		return nil
-	case good == 0:
-		return fmt.Errorf("%w: all of %d links %s", ErrVerify, bad, what)
+	case all:
+		return fmt.Errorf("%w: all of %d links %s", ErrVerify, all, what)
 	}
-	return fmt.Errorf("%w: %d of %d links %s", ErrPartial, bad, good+bad, what)
+	return fmt.Errorf("%w: %d of %d links %s", ErrPartial, bad, all, what)
 }
 
 // Finding is what verify says of one link.

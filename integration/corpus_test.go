@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// sizes is the ladder of the issue: around a chunk group, around a block, and one that takes many of both.
+// sizes is a ladder: around a chunk group, around a block, and one that takes many of both.
 var sizes = []int64{0, 1, 16383, 16384, 16385, 1<<20 - 1, 1 << 20, 1<<20 + 1, 100 << 20}
 
 // randomFile writes size bytes that the seed determines.

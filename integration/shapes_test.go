@@ -1,12 +1,14 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/iroh-ipfs/bridge/integration/peer"
 	"github.com/iroh-ipfs/bridge/integration/peer/peertest"
@@ -21,7 +23,7 @@ type shape struct {
 	settings [][2]string
 }
 
-// shapes returns the DAG shapes of the issue and some more that Kubo can make.
+// shapes returns every kind of DAG that Kubo can make.
 func shapes(t *testing.T) []shape {
 	dir := t.TempDir()
 	big := randomFile(t, filepath.Join(dir, "big"), 6_500_001, 1)
@@ -138,10 +140,82 @@ func TestShapesOutliveTheirKubo(t *testing.T) {
 			if after := refs(t, second, roots[i]); after != blocks[i] {
 				t.Error("the blocks of the DAG are not the ones that were imported")
 			}
-			if info, err := os.Stat(s.path); err == nil && !info.IsDir() && !slices.Contains(s.flags, "-w") {
-				sameFile(t, fetch(t, rust, do(t, d, "import", roots[i]).Ticket), s.path)
+			got = fetch(t, rust, do(t, d, "import", roots[i]).Ticket)
+			switch info, err := os.Stat(s.path); {
+			case err != nil:
+				t.Fatal(err)
+			case info.IsDir():
+				sameRegularFiles(t, got, s.path)
+			case slices.Contains(s.flags, "-w"):
+				sameFile(t, filepath.Join(got, filepath.Base(s.path)), s.path)
+			default:
+				sameFile(t, got, s.path)
 			}
 		})
+	}
+}
+
+// TestModesAndTimes imports a folder with permissions and times, which a collection cannot say: the user is told of each,
+// and they are there again when the bridge or a Kubo writes the folder to disk.
+func TestModesAndTimes(t *testing.T) {
+	first := peertest.Kubo(t, peer.KuboConfig{})
+	tree := filepath.Join(t.TempDir(), "tree")
+	modes := map[string]os.FileMode{"script": 0o755, "secret": 0o600, "sub": 0o750, "sub/plain": 0o644, "sub/large": 0o400}
+	when := func(name string) time.Time { return time.Unix(1_500_000_000+int64(len(name))*86_400, 123_000_000) }
+	for i, name := range []string{"script", "secret", "sub/plain", "sub/large"} {
+		randomFile(t, filepath.Join(tree, name), int64(1+i*700_000), uint64(i))
+	}
+	for _, name := range []string{"script", "secret", "sub/plain", "sub/large", "sub"} { // folders after what is in them
+		path := filepath.Join(tree, name)
+		if err := errors.Join(os.Chmod(path, modes[name]), os.Chtimes(path, when(name), when(name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root := add(t, first, tree, "--preserve-mode", "--preserve-mtime")
+	d := start(t)
+	c := do(t, d, "import", root, "--from", first.Addrs[0])
+	if c.CID != root {
+		t.Errorf("imported as %s, want %s", c.CID, root)
+	}
+	for name := range modes {
+		for _, what := range []string{"mode of", "modification time of"} {
+			if note := fmt.Sprintf("%s %q", what, name); !slices.Contains(c.Notes, note) {
+				t.Errorf("no note says %s: %q", note, c.Notes)
+			}
+		}
+	}
+	out := filepath.Join(t.TempDir(), "out")
+	if r := d.Run(peertest.Context(t), "get", root, "-o", out); r.Status != 0 {
+		t.Fatalf("get: status %d\n%s", r.Status, r.Stderr)
+	}
+	second := peertest.Kubo(t, peer.KuboConfig{})
+	connect(t, second, d, "tcp")
+	for who, got := range map[string]string{"the bridge": out, "Kubo": get(t, second, root)} {
+		for name, mode := range modes {
+			info, err := os.Stat(filepath.Join(got, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Mode().Perm() != mode || !info.ModTime().Equal(when(name)) {
+				t.Errorf("%s wrote %s with mode %o and time %v, want %o and %v", who, name, info.Mode().Perm(), info.ModTime(), mode, when(name))
+			}
+		}
+		sameTree(t, got, tree)
+	}
+}
+
+// sameRegularFiles fails the test unless got holds the files of want and nothing else: a collection has no symlinks.
+func sameRegularFiles(t *testing.T, got, want string) {
+	t.Helper()
+	regular := slices.DeleteFunc(listFiles(t, want), func(name string) bool {
+		info, err := os.Lstat(filepath.Join(want, name))
+		return err == nil && !info.Mode().IsRegular()
+	})
+	if have := listFiles(t, got); !slices.Equal(have, regular) {
+		t.Fatalf("%d files came, %d should have: %q is missing, %q is too many", len(have), len(regular), missing(regular, have), missing(have, regular))
+	}
+	for _, name := range regular {
+		sameFile(t, filepath.Join(got, name), filepath.Join(want, name))
 	}
 }
 
@@ -190,8 +264,8 @@ func TestNotUnixFSIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := d.Run(ctx, "import", cid, "--from", kubo.Addrs[0])
-			if r.Status == 0 || r.Status == 3 || !strings.Contains(r.Stderr, cid) {
-				t.Errorf("status %d, stderr %q; want a failure that names %s", r.Status, r.Stderr, cid)
+			if r.Status != 1 || !strings.Contains(r.Stderr, cid) {
+				t.Errorf("status %d, stderr %q; want 1 and a word about %s", r.Status, r.Stderr, cid)
 			}
 			if list := d.Run(ctx, "ls", "--json"); len(list.Stdout) != 0 {
 				t.Errorf("something was left behind: %s", list.Stdout)

@@ -156,31 +156,3 @@ func TestComposeServices(t *testing.T) {
 		t.Errorf("compose has %s, the tests use %s", kubo.Image, version)
 	}
 }
-
-func TestDockerfile(t *testing.T) {
-	tree, err := load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := os.ReadFile(filepath.Join(tree.root, "Dockerfile"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(data)
-	for _, want := range []string{
-		"\nUSER bridge\n", "\nVOLUME /data\n", "\nHEALTHCHECK ", "ENTRYPOINT [\"tini\", \"--\", \"bridge\"]", "third_party/quicgen",
-	} {
-		if !strings.Contains(text, want) {
-			t.Errorf("the Dockerfile has no %q", strings.TrimSpace(want))
-		}
-	}
-	for line := range strings.Lines(text) {
-		fields := strings.Fields(line)
-		if len(fields) > 0 && fields[0] == "EXPOSE" && strings.Contains(line, "5021") {
-			t.Error("the Dockerfile exposes the API's port")
-		}
-		if len(fields) > 1 && fields[0] == "FROM" && (!strings.Contains(fields[1], ":") || strings.HasSuffix(fields[1], ":latest")) {
-			t.Errorf("image without a version: %s", fields[1])
-		}
-	}
-}

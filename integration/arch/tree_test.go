@@ -69,7 +69,7 @@ func walk(root string, visit func(path string) error) error {
 			}
 			return nil
 		}
-		if !d.Type().IsRegular() {
+		if !d.Type().IsRegular() || path == ".git" { // a file, where the tree is a further one of a repository
 			return nil
 		}
 		return visit(path)
