@@ -3,6 +3,7 @@ package unixfs
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -182,6 +183,69 @@ func TestKuboProfiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestKuboWidth compares files of as many leaves as a node of either profile has links, and one more: small leaves on
+// both levels, and leaves of the profile's own size, of zeros, where a file gets its second level.
+func TestKuboWidth(t *testing.T) {
+	for _, name := range profileNames {
+		t.Run(name, func(t *testing.T) {
+			k := newKubo(t, name)
+			p := profile(t, name)
+			small := p
+			small.ChunkSize = 64
+			counts := []int{p.Width - 1, p.Width, p.Width + 1, 2 * p.Width, 2*p.Width + 1}
+			if p.Width < 200 {
+				counts = append(counts, p.Width*p.Width, p.Width*p.Width+1)
+			}
+			files := map[string]tree{}
+			for _, n := range counts {
+				files[fmt.Sprint(n)] = tree{data: content("w", 64*n)}
+			}
+			path := filepath.Join(t.TempDir(), "files")
+			write(t, path, dir(files))
+			if want, got := k.add(path, "--only-hash", "--chunker=size-64"), build(t, small, blockMap{}, dir(files)).CID; got != want {
+				t.Errorf("small leaves: root %s, Kubo's is %s", got, want)
+			}
+			for _, more := range []int64{0, 1} {
+				size := int64(p.Width)*int64(p.ChunkSize) + more
+				path := filepath.Join(t.TempDir(), "zeros")
+				if err := errors.Join(os.WriteFile(path, nil, 0o644), os.Truncate(path, size)); err != nil {
+					t.Fatal(err)
+				}
+				if want, got := k.add(path, "--only-hash"), zeros(t, p, size); got != want {
+					t.Errorf("%d bytes: root %s, Kubo's is %s", size, got, want)
+				}
+			}
+		})
+	}
+}
+
+// zeros lays out a file of zeros.
+func zeros(t *testing.T, p Profile, size int64) cid.Cid {
+	t.Helper()
+	chunk := make([]byte, p.ChunkSize)
+	whole, err := p.Leaf(chunk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := NewFile(p, blockMap{})
+	for ; size > 0; size -= int64(p.ChunkSize) {
+		l := whole
+		if size < int64(p.ChunkSize) {
+			if l, err = p.Leaf(chunk[:size]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := b.Add(l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, err := b.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.CID
 }
 
 // foldersOver makes entries that are all folders, over bytes above the threshold of the estimate by blocks.
