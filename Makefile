@@ -16,7 +16,7 @@ KUBO     = BRIDGE_TEST_KUBO=$$($(GO) run ./integration/peers -only kubo -path)
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := build
-.PHONY: build generate peers test unit race cover lint fmt vet arch verify run bench pgo fuzz fuzz-short kill9 soak clean help
+.PHONY: build generate peers test unit race cover lint fmt vet arch verify run bench pgo fuzz fuzz-short kill9 soak providers clean help
 
 build: generate ## build bin/bridge
 	$(GO) build -o bin/bridge ./cmd/bridge
@@ -87,6 +87,9 @@ kill9: generate ## kill -9 at random points, 200 rounds; every write of the mapp
 
 soak: generate ## an hour of transfers: memory, goroutines and files must not grow
 	BRIDGE_SOAK=55m $(GO) test -count=1 -v -timeout 90m -run '^TestSoak' ./integration
+
+providers: generate ## 1 GiB from four Rust providers of which one is good; 200 peers at once on one provider
+	BRIDGE_PROVIDERS_MIB=1024 $(GO) test -count=1 -v -timeout 1h ./integration/providers
 
 clean: ## remove what was built (the peers stay in their cache)
 	rm -rf bin third_party/quic-go coverage.out

@@ -20,7 +20,10 @@ use iroh_blobs::{
 use serde_json::{json, Value};
 use tokio::task::JoinSet;
 
-use crate::node;
+use crate::{
+    faulty::{Faults, FaultyBlobs},
+    node,
+};
 
 /// Files hashed at the same time.
 const JOBS: usize = 8;
@@ -38,6 +41,7 @@ pub async fn serve(
     store: &str,
     reference: bool,
     port: u16,
+    faults: Faults,
     paths: Vec<PathBuf>,
 ) -> anyhow::Result<Value> {
     let store = node::open_store(store).await?;
@@ -56,10 +60,13 @@ pub async fn serve(
             "ticket": ticket.to_string(),
         }));
     }
-    let blobs = BlobsProtocol::new(&store, None);
-    let router = Router::builder(endpoint)
-        .accept(iroh_blobs::ALPN, blobs)
-        .spawn();
+    let router = Router::builder(endpoint);
+    let router = if faults.any() {
+        router.accept(iroh_blobs::ALPN, FaultyBlobs::new(&store, faults))
+    } else {
+        router.accept(iroh_blobs::ALPN, BlobsProtocol::new(&store, None))
+    };
+    let router = router.spawn();
     println!(
         "{}",
         json!({

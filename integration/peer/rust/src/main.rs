@@ -5,6 +5,7 @@
 //! Whoever starts it owns its life: `serve` and `echo` end when stdin is closed.
 
 mod content;
+mod faulty;
 mod lookup;
 mod node;
 mod probe;
@@ -55,6 +56,8 @@ enum Command {
         /// UDP port (0 takes a free one)
         #[arg(long, default_value_t = 0)]
         port: u16,
+        #[command(flatten)]
+        faults: faulty::Faults,
         paths: Vec<PathBuf>,
     },
     /// Fetch a blob or a hash sequence with its children, and export it
@@ -151,8 +154,9 @@ async fn run(args: Args) -> anyhow::Result<Value> {
             store,
             reference,
             port,
+            faults,
             paths,
-        } => content::serve(network, &store, reference, port, paths).await,
+        } => content::serve(network, &store, reference, port, faults, paths).await,
         Command::Fetch {
             store,
             ticket,

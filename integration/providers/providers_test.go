@@ -1,0 +1,174 @@
+// Package providers has no code of its own: its tests let the downloader fetch from many real providers at once, some of which
+// misbehave, and many peers at once from the provider, and tell what that costs.
+//
+// Environment: BRIDGE_PROVIDERS_MIB is how large the blob is (64 by default, `make providers` takes 1024). From 1024 on the figures of the issues are
+// limits; below, what does not grow with the size is allowed for.
+package providers
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/iroh-ipfs/bridge/integration/peer/peertest"
+	"github.com/iroh-ipfs/bridge/iroh"
+	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/key"
+	"github.com/iroh-ipfs/bridge/iroh/store"
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
+)
+
+// full is the size from which the figures of the issues are limits.
+const full = 1024
+
+// size is how many bytes the blob has.
+func size(t testing.TB) int64 {
+	t.Helper()
+	mib := 64
+	if text := os.Getenv("BRIDGE_PROVIDERS_MIB"); text != "" {
+		var err error
+		if mib, err = strconv.Atoi(text); err != nil || mib < 1 {
+			t.Fatalf("BRIDGE_PROVIDERS_MIB is %q", text)
+		}
+	}
+	return int64(mib) << 20
+}
+
+// randomFile makes a file of n random bytes.
+func randomFile(t testing.TB, n int64) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "blob")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := io.CopyN(f, rand.NewChaCha8([32]byte{1, 2, 3}), n); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func openStore(t testing.TB, dir string) *store.Store {
+	t.Helper()
+	s, err := store.Open(dir, store.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func listen(t testing.TB) *iroh.Endpoint {
+	t.Helper()
+	secret, err := key.GenerateSecretKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := iroh.Listen(iroh.Config{SecretKey: secret, Listen: "127.0.0.1:0", ALPNs: []string{blobs.ALPN}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	return e
+}
+
+// rust starts a Rust node that serves a file in place, and returns its address and the file's hash.
+func rust(t testing.TB, path string, faults ...string) (ticket.EndpointAddr, bao.Hash) {
+	t.Helper()
+	node, err := peertest.Rust(t).Serve(peertest.Context(t), t.TempDir(), slices.Concat([]string{"--reference"}, faults, []string{path})...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	peertest.Keep(t, node.Process)
+	id, err := key.ParseEndpointID(node.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := bao.ParseHash(node.Items[0].Hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ticket.EndpointAddr{ID: id, Direct: []netip.AddrPort{netip.MustParseAddrPort(node.Addrs[0])}}, hash
+}
+
+// fetch fetches a blob into an empty store and verifies every byte that is there afterwards.
+func fetch(t testing.TB, hash bao.Hash, from ...ticket.EndpointAddr) blobs.Stats {
+	t.Helper()
+	dir, err := os.MkdirTemp(t.TempDir(), "store")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	s := openStore(t, dir)
+	defer s.Close()
+	d := blobs.NewDownloader(blobs.DownloaderConfig{Store: s, Endpoint: listen(t)})
+	stats, err := d.Fetch(peertest.Context(t), from, hash, ticket.Raw, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Verify(context.Background(), hash); err != nil {
+		t.Fatal(err)
+	}
+	return stats
+}
+
+// One blob from four Rust providers, one of which is good, one sends corrupt data, one stops after a tenth and keeps its connection, and one is
+// slow: complete, verified, and hardly slower than from the good one alone.
+func TestOneGoodOfFour(t *testing.T) {
+	n := size(t)
+	path := randomFile(t, n)
+	good, hash := rust(t, path)
+	corrupt, _ := rust(t, path, "--flip", "10")
+	slow, _ := rust(t, path, "--rate", fmt.Sprint(2<<20))
+	rounds := 3
+	if n >= full<<20 {
+		rounds = 5
+	}
+	fetch(t, hash, good) // everything is warm
+	var alone, many []time.Duration
+	for round := range rounds {
+		turns := []func(){
+			func() { alone = append(alone, fetch(t, hash, good).Took) },
+			func() {
+				stops, _ := rust(t, path, "--stop-after", fmt.Sprint(n/10)) // a new one, since it stops once
+				stats := fetch(t, hash, corrupt, stops, slow, good)
+				many = append(many, stats.Took)
+				if stats.Providers[0].Err == nil || stats.Bytes != uint64(n) {
+					t.Errorf("%d bytes, of the corrupt provider %v", stats.Bytes, stats.Providers[0].Err)
+				}
+				for i, p := range stats.Providers {
+					t.Logf("round %d, provider %d: %d bytes, %d twice, %d requests, %d failures, %v", round, i, p.Bytes, p.Duplicate, p.Requests, p.Failures, p.Err)
+				}
+			},
+		}
+		if round%2 == 1 {
+			slices.Reverse(turns)
+		}
+		for _, turn := range turns {
+			turn()
+		}
+	}
+	one, four := median(alone), median(many)
+	t.Logf("%d MiB: alone %v, of four %v: %.3f", n>>20, alone, many, four.Seconds()/one.Seconds())
+	limit := time.Duration(1.2 * float64(one))
+	if n < full<<20 {
+		limit += 3 * time.Second // what it takes to see that one is silent, on a machine that is busy
+	}
+	if four > limit {
+		t.Errorf("takes %s, limit %s", four, limit)
+	}
+}
+
+func median(of []time.Duration) time.Duration {
+	of = slices.Sorted(slices.Values(of))
+	return of[len(of)/2]
+}
