@@ -40,12 +40,12 @@ import (
 
 	"github.com/iroh-ipfs/bridge/bridge/config"
 	"github.com/iroh-ipfs/bridge/bridge/keeping"
-	"github.com/iroh-ipfs/bridge/bridge/presence"
+	"github.com/iroh-ipfs/bridge/bridge/naming"
+	"github.com/iroh-ipfs/bridge/bridge/native"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/ipfs/exchange"
 	"github.com/iroh-ipfs/bridge/ipfs/host"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
-	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/mapping"
@@ -55,14 +55,14 @@ import (
 // Errors that callers branch on. They are wrapped with what was looked for and what to do.
 var (
 	// ErrNotFound: the content is not here, or no peer has it.
-	ErrNotFound = errors.New("not found")
+	ErrNotFound = naming.ErrNotFound
 	// ErrInvalid: the request itself cannot be carried out: a malformed CID, a path that is not there.
-	ErrInvalid = errors.New("invalid request")
+	ErrInvalid = naming.ErrInvalid
 	// ErrContent: the content cannot be taken, or handed out, as it is: it is malformed, beyond a limit, has a name that
 	// no file may have. Whoever made it is to blame, not whoever asked.
 	ErrContent = recording.ErrContent
 	// ErrVerify: bytes did not hash to their name.
-	ErrVerify = errors.New("verification failed")
+	ErrVerify = naming.ErrVerify
 	// ErrPartial: some items of several failed, and the others are good.
 	ErrPartial = errors.New("some items failed")
 	// ErrBusy: another process uses the data folder.
@@ -82,7 +82,7 @@ type Bridge struct {
 	begun    bool // this process has noted that the folder is open
 	cut      bool // an earlier one has not noted that it is closed
 	store    *store.Store
-	keeper   *keeping.Keeper
+	stock    *native.Stock
 	mapping  mapping.Store
 	register *recording.Register
 
@@ -103,12 +103,10 @@ type Bridge struct {
 
 // network is what reaches other machines.
 type network struct {
-	presence   *presence.Presence
-	provider   *blobs.Provider
-	downloader *blobs.Downloader
-	host       *host.Host
-	exchange   *exchange.Exchange
-	stays      bool // it is a daemon's
+	iroh     *native.Side
+	host     *host.Host
+	exchange *exchange.Exchange
+	stays    bool // it is a daemon's
 }
 
 // Open opens a data folder, creating it if need be. No socket is opened. The folder is locked: ErrBusy if another
@@ -168,7 +166,13 @@ func prepare(dir string, cfg config.Config, log *slog.Logger) (_ *Bridge, err er
 	if b.store, err = store.Open(filepath.Join(dir, "blobs"), store.Config{Logger: log}); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
-	b.keeper = keeping.New(b.store)
+	b.stock = &native.Stock{
+		Store: b.store, Keeper: keeping.New(b.store), Linked: b.find,
+		Referenced: func(ctx context.Context, hash [32]byte) (bool, error) {
+			linked, err := b.mapping.Referenced(ctx, hash)
+			return linked, mappingError(err)
+		},
+	}
 	return b, nil
 }
 
@@ -258,7 +262,6 @@ func (b *Bridge) start(ctx context.Context, cfg config.Config, stays bool) error
 	}
 	n.stays = stays
 	b.net = n
-	b.running.Go(func() { b.acceptIroh(b.life, n) })
 	return nil
 }
 

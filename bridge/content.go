@@ -7,6 +7,8 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/iroh-ipfs/bridge/bridge/naming"
+	"github.com/iroh-ipfs/bridge/bridge/native"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/store"
@@ -24,7 +26,7 @@ type Content struct {
 	// Notes say what one of the two networks cannot express; the CID keeps it all the same.
 	Notes []string `json:"notes,omitempty" doc:"what an iroh collection cannot say and only the CID carries"`
 	// Kept is there for what has no CID and is kept all the same.
-	Kept *Kept `json:"kept,omitempty" doc:"why content without a CID is here"`
+	Kept *native.Kept `json:"kept,omitempty" doc:"why content without a CID is here"`
 }
 
 // Mapped is what map answers: one content's names.
@@ -56,7 +58,7 @@ func (Silent) Bytes(uint64) {}
 func (b *Bridge) describe(l mapping.Link) Content {
 	c := Content{CID: l.CID.String(), Hash: hashText(l.Hash), Format: string(l.Format), Size: l.Size, Blocks: l.Blocks, Notes: l.Notes}
 	if c.Hash != "" {
-		c.Ticket = b.ticketFor(l.Hash, irohFormat(l.Format), allAddrs)
+		c.Ticket = native.TicketOf(l.Hash, native.IrohFormat(l.Format), b.ownAddr())
 	}
 	return c
 }
@@ -71,18 +73,18 @@ func hashText(h bao.Hash) string {
 
 // find resolves a target to its link. For a file or folder inside a linked folder the link returned is one made up for
 // it: Layout is zero, and Hash too for a folder.
-func (b *Bridge) find(ctx context.Context, t target) (l mapping.Link, err error) {
+func (b *Bridge) find(ctx context.Context, t naming.Target) (l mapping.Link, err error) {
 	defer func() { err = mappingError(err) }()
-	if t.cid.Defined() {
-		return b.findCID(ctx, t.cid)
+	if t.CID.Defined() {
+		return b.findCID(ctx, t.CID)
 	}
-	refs, err := b.mapping.Refs(ctx, t.hash)
+	refs, err := b.mapping.Refs(ctx, t.Hash)
 	if err != nil {
 		return mapping.Link{}, err
 	}
 	// A link of its own is preferred over a file inside somebody's folder.
 	for _, r := range refs {
-		if l, err := b.mapping.Link(ctx, r.Link); err == nil && l.Hash == t.hash {
+		if l, err := b.mapping.Link(ctx, r.Link); err == nil && l.Hash == t.Hash {
 			return l, nil
 		}
 	}
@@ -91,7 +93,7 @@ func (b *Bridge) find(ctx context.Context, t target) (l mapping.Link, err error)
 			return b.fileLink(ctx, r)
 		}
 	}
-	return mapping.Link{}, fmt.Errorf("%w: no content with hash %s is linked here; fetch it with `bridge expose TICKET`", ErrNotFound, t.hash)
+	return mapping.Link{}, fmt.Errorf("%w: no content with hash %s is linked here; fetch it with `bridge expose TICKET`", ErrNotFound, t.Hash)
 }
 
 func (b *Bridge) findCID(ctx context.Context, c cid.Cid) (mapping.Link, error) {
@@ -125,7 +127,7 @@ func (b *Bridge) fileLink(ctx context.Context, r mapping.Ref) (mapping.Link, err
 
 // Map tells every name of a content.
 func (b *Bridge) Map(ctx context.Context, text string) (Mapped, error) {
-	t, err := parseTarget(text)
+	t, err := naming.ParseTarget(text)
 	if err != nil {
 		return Mapped{}, err
 	}
@@ -169,16 +171,16 @@ func (b *Bridge) List(ctx context.Context, yield func(Content) bool) error {
 			return nil
 		}
 	}
-	items, err := b.keeper.Items()
+	items, err := b.stock.Keeper.Items()
 	if err != nil {
 		return fmt.Errorf("bridge: %w", err)
 	}
 	for _, i := range items {
-		c, err := b.describeKept(i)
+		kept, err := b.stock.Describe(i, b.ownAddr())
 		if err != nil {
-			return err
+			return fmt.Errorf("bridge: %w", err)
 		}
-		if !yield(c) {
+		if !yield(Content{Hash: kept.Hash, Format: kept.Format, Size: kept.Size, Ticket: kept.Ticket, Kept: &kept.Kept}) {
 			return ctx.Err()
 		}
 	}

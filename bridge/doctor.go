@@ -14,7 +14,7 @@ func (b *Bridge) Doctor(ctx context.Context) (doctor.Diagnosis, error) {
 	if n == nil {
 		return doctor.Diagnosis{}, errors.New("bridge: the network is not up")
 	}
-	p := n.presence
+	p := n.iroh.Presence
 	b.WaitRelay(ctx, relayPatience)
 	f := doctor.Facts{
 		Local: b.cfg.Local, Daemon: n.stays, Publish: b.cfg.Discovery.Publish,

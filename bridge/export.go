@@ -8,6 +8,8 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/iroh-ipfs/bridge/bridge/blocks"
+	"github.com/iroh-ipfs/bridge/bridge/naming"
 	"github.com/iroh-ipfs/bridge/bridge/tarball"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
 	"github.com/iroh-ipfs/bridge/mapping"
@@ -34,12 +36,12 @@ func (e *Export) Close() error { return nil }
 
 // Open finds content by CID, hash or ticket. What a ticket names is first exposed if it is not here.
 func (b *Bridge) Open(ctx context.Context, text string, p Progress) (*Export, error) {
-	t, err := parseTarget(text)
+	t, err := naming.ParseTarget(text)
 	if err != nil {
 		return nil, err
 	}
 	l, err := b.find(ctx, t)
-	if errors.Is(err, ErrNotFound) && t.ticket != nil {
+	if errors.Is(err, ErrNotFound) && t.Ticket != nil {
 		if _, err := b.Expose(ctx, ExposeRequest{Ticket: text}, p); err != nil {
 			return nil, err
 		}
@@ -54,7 +56,7 @@ func (b *Bridge) Open(ctx context.Context, text string, p Progress) (*Export, er
 // WriteTo writes the content, every block of it verified against its CID just before. It may be called once.
 func (e *Export) WriteTo(w io.Writer) (int64, error) {
 	v := tarball.New(e.ctx, w, e.folder)
-	err := unixfs.Walk(e.ctx, e.root, localDAG{e.b}, v, e.b.localLimits())
+	err := unixfs.Walk(e.ctx, e.root, blocks.DAG{Source: e.b.blocks()}, v, e.b.localLimits())
 	if err == nil {
 		err = v.Close()
 	}

@@ -7,7 +7,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/iroh-ipfs/bridge/bridge/arrival"
+	"github.com/iroh-ipfs/bridge/bridge/blocks"
 	"github.com/iroh-ipfs/bridge/bridge/collection"
+	"github.com/iroh-ipfs/bridge/bridge/naming"
 	"github.com/iroh-ipfs/bridge/bridge/pieces"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
@@ -30,14 +32,18 @@ type ExposeRequest struct {
 // A raw blob becomes a file, a collection a folder, any other hash sequence a folder of numbered files. What is here
 // already is not fetched again; a download that was cut goes on where it was.
 func (b *Bridge) Expose(ctx context.Context, req ExposeRequest, p Progress) (Content, error) {
-	t, err := b.seek(req.Ticket, false, req.From)
+	t, err := b.stock.Seek(req.Ticket, false, req.From)
 	if err != nil {
 		return Content{}, err
 	}
-	if l, err := b.find(ctx, target{hash: t.hash}); err == nil && l.Layout != [32]byte{} {
+	if l, err := b.find(ctx, naming.Target{Hash: t.Hash}); err == nil && l.Layout != [32]byte{} {
 		return b.describe(l), nil
 	}
-	download, err := b.downloading(t)
+	side, err := b.irohSide()
+	if err != nil {
+		return Content{}, err
+	}
+	download, err := side.Downloading(t)
 	if err != nil {
 		return Content{}, err
 	}
@@ -51,10 +57,10 @@ func (b *Bridge) Expose(ctx context.Context, req ExposeRequest, p Progress) (Con
 	}
 	defer end()
 	// The blobs are referenced before they come, so that no purge takes them away.
-	if err := r.Hold(t.hash); err != nil {
+	if err := r.Hold(t.Hash); err != nil {
 		return Content{}, err
 	}
-	p.Item(t.hash.String(), -1)
+	p.Item(t.Hash.String(), -1)
 	var root unixfs.Entry
 	var format mapping.Format
 	a := arrival.New(p)
@@ -71,7 +77,7 @@ func (b *Bridge) Expose(ctx context.Context, req ExposeRequest, p Progress) (Con
 	if err := both.Wait(); err != nil {
 		return Content{}, err
 	}
-	link, err := r.CommitAs(ctx, root.CID, t.hash, format)
+	link, err := r.CommitAs(ctx, root.CID, t.Hash, format)
 	if err != nil {
 		return Content{}, err
 	}
@@ -79,12 +85,12 @@ func (b *Bridge) Expose(ctx context.Context, req ExposeRequest, p Progress) (Con
 }
 
 // layOutSought computes the UnixFS layout of what is being fetched.
-func (b *Bridge) layOutSought(ctx context.Context, r *recording.Recording, t sought, a *arrival.Arrival) (unixfs.Entry, mapping.Format, error) {
-	if t.format == ticket.Raw {
-		root, err := b.layOut(ctx, r, t.hash.String(), t.hash, a)
+func (b *Bridge) layOutSought(ctx context.Context, r *recording.Recording, t naming.Sought, a *arrival.Arrival) (unixfs.Entry, mapping.Format, error) {
+	if t.Format == ticket.Raw {
+		root, err := b.layOut(ctx, r, t.Hash.String(), t.Hash, a)
 		return root, mapping.FormatBlob, err
 	}
-	src, err := b.sequence(ctx, r, t.hash, a)
+	src, err := b.sequence(ctx, r, t.Hash, a)
 	if err != nil {
 		return unixfs.Entry{}, "", err
 	}
@@ -107,7 +113,7 @@ func (b *Bridge) sequence(ctx context.Context, r *recording.Recording, root bao.
 			return err
 		})
 		if err != nil {
-			err = a.Cause(storeError(hash, err))
+			err = a.Cause(blocks.Explain(hash, err))
 		}
 		return data, err
 	}
@@ -144,7 +150,7 @@ func (b *Bridge) layOut(ctx context.Context, r *recording.Recording, name string
 	}
 	blob, bytes, err := a.Open(ctx, b.store, hash)
 	if err != nil {
-		return unixfs.Entry{}, a.Cause(storeError(hash, err))
+		return unixfs.Entry{}, a.Cause(blocks.Explain(hash, err))
 	}
 	defer blob.Close()
 	p := Progress(Silent{}) // while the download reports
@@ -166,11 +172,11 @@ func (b *Bridge) layOut(ctx context.Context, r *recording.Recording, name string
 	})
 	_, err = h.ReadFrom(io.NewSectionReader(bytes, 0, int64(blob.Size())))
 	if err = h.Close(err); err != nil {
-		return unixfs.Entry{}, a.Cause(storeError(hash, err))
+		return unixfs.Entry{}, a.Cause(blocks.Explain(hash, err))
 	}
 	if blob.InPlace() {
 		if got, err := tree.Root(); err != nil || got != hash {
-			return unixfs.Entry{}, storeError(hash, store.ErrChanged)
+			return unixfs.Entry{}, blocks.Explain(hash, store.ErrChanged)
 		}
 	}
 	return r.EndFile(ctx, name, file, stored(hash))

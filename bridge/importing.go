@@ -8,11 +8,10 @@ import (
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/iroh-ipfs/bridge/bridge/pieces"
+	"github.com/iroh-ipfs/bridge/bridge/importer"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/ipfs/exchange"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
-	"github.com/iroh-ipfs/bridge/iroh/store"
 )
 
 // ImportRequest names IPFS content to be brought into the iroh node.
@@ -58,12 +57,12 @@ func (b *Bridge) Import(ctx context.Context, req ImportRequest, p Progress) (Con
 		return Content{}, err
 	}
 	defer end()
-	v := &importer{b: b, ctx: ctx, r: r, progress: p}
-	defer v.abandon()
+	v := importer.New(ctx, b.store, r, p)
+	defer v.Abandon()
 	if err := unixfs.Walk(ctx, root, session, v, b.importLimits()); err != nil {
 		return Content{}, importError(root, err)
 	}
-	link, err := r.Commit(ctx, root, v.folders > 0)
+	link, err := r.Commit(ctx, root, v.Folder())
 	if err != nil {
 		return Content{}, importError(root, err)
 	}
@@ -108,116 +107,4 @@ func (b *Bridge) localLimits() unixfs.Limits {
 	l := b.importLimits()
 	l.Repeats, l.RepeatBytes = l.Blocks, l.Bytes
 	return l
-}
-
-// importer turns what the walk meets into a recording.
-type importer struct {
-	b        *Bridge
-	ctx      context.Context
-	r        *recording.Recording
-	progress Progress
-	folders  int
-	empty    map[string]bool // folders open now that have shown no child yet
-
-	// The file being read.
-	file   *recording.File
-	writer *store.Writer
-	hasher *pieces.Hasher
-}
-
-func (v *importer) BeginDirectory(path string, meta unixfs.Meta) error {
-	v.folders++
-	v.child(path)
-	if v.empty == nil {
-		v.empty = map[string]bool{}
-	}
-	v.empty[path] = true
-	v.noteMeta(path, meta)
-	return v.r.Count(1)
-}
-
-func (v *importer) EndDirectory(path string) error {
-	if v.empty[path] && path != "" {
-		v.r.Note("empty folder " + recording.Quote(path))
-	}
-	delete(v.empty, path)
-	return nil
-}
-
-// child marks path's folder as not empty.
-func (v *importer) child(path string) {
-	dir := ""
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		dir = path[:i]
-	}
-	if path != "" {
-		delete(v.empty, dir)
-	}
-}
-
-func (v *importer) noteMeta(path string, meta unixfs.Meta) {
-	if meta.Mode != 0 {
-		v.r.Note("mode of " + recording.Quote(path))
-	}
-	if !meta.ModTime.IsZero() {
-		v.r.Note("modification time of " + recording.Quote(path))
-	}
-}
-
-func (v *importer) BeginFile(path string, size uint64, meta unixfs.Meta, root cid.Cid) (err error) {
-	v.child(path)
-	v.noteMeta(path, meta)
-	if err := v.r.Count(1); err != nil {
-		return err
-	}
-	if v.writer, err = v.b.store.NewWriter(size); err != nil {
-		return err
-	}
-	v.progress.Item(path, int64(size))
-	v.file = v.r.BeginFile(size)
-	v.hasher = pieces.New(v.ctx, size, nil, false, func(p *pieces.Piece) error {
-		v.progress.Bytes(uint64(len(p.Data)))
-		return v.writer.Add(p.Tree, p.Data)
-	})
-	return nil
-}
-
-func (v *importer) Leaf(l unixfs.Leaf, offset uint64, payload, block []byte) error {
-	if _, err := v.hasher.Write(payload); err != nil {
-		return err
-	}
-	return v.r.Leaf(l, offset)
-}
-
-func (v *importer) Node(c cid.Cid, block []byte) error { return v.r.Node(c, block) }
-
-func (v *importer) EndFile(path string, e unixfs.Entry) error {
-	h, w, f := v.hasher, v.writer, v.file
-	v.hasher = nil
-	if err := h.Close(nil); err != nil {
-		return err
-	}
-	f.Root = e.CID
-	defer v.abandon()
-	_, err := v.r.EndFile(v.ctx, path, f, w)
-	return err
-}
-
-func (v *importer) Symlink(path, target string, meta unixfs.Meta) error {
-	v.child(path)
-	v.noteMeta(path, meta)
-	v.r.Note("symlink " + recording.Quote(path))
-	return v.r.Count(1)
-}
-
-// abandon lets go of a file that was not finished; after EndFile it has nothing to do.
-func (v *importer) abandon() {
-	if v.hasher != nil {
-		_ = v.hasher.Close(context.Canceled)
-		v.hasher = nil
-	}
-	if v.writer != nil {
-		v.writer.Abort()
-		v.writer = nil
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/iroh-ipfs/bridge/bridge/config"
+	"github.com/iroh-ipfs/bridge/bridge/native"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/store"
@@ -55,12 +56,12 @@ func purged(t *testing.T, b *Bridge) {
 func TestFetchIsKeptWithoutACID(t *testing.T) {
 	a, b, c := online(t), online(t), online(t)
 	added := add(t, a, AddRequest{Path: sample(t)})
-	got, err := b.Fetch(timeout(t), FetchRequest{Content: added.Ticket}, Silent{})
+	got, err := b.Fetch(timeout(t), native.FetchRequest{Content: added.Ticket}, Silent{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.CID != "" || got.Hash != added.Hash || got.Format != "collection" || got.Size != added.Size || *got.Kept != (Kept{Why: "fetched", State: "complete", Have: added.Size}) {
-		t.Errorf("%+v %+v", got, got.Kept)
+	if got.Hash != added.Hash || got.Format != "collection" || got.Size != added.Size || got.Kept != (native.Kept{Why: "fetched", State: "complete", Have: added.Size}) {
+		t.Errorf("%+v", got)
 	}
 	if len(got.Providers) != 1 || got.Providers[0].Bytes == 0 || got.Received == 0 {
 		t.Errorf("%+v", got)
@@ -74,11 +75,11 @@ func TestFetchIsKeptWithoutACID(t *testing.T) {
 		t.Errorf("verify: %+v, %v", found, err)
 	}
 	// Others get it here, by the hash of the sequence and the provider alone.
-	mine, err := b.Ticket(timeout(t), TicketRequest{Content: added.Hash})
+	mine, err := b.Ticket(timeout(t), native.TicketRequest{Content: added.Hash})
 	if err != nil || mine.Format != "hashseq" {
 		t.Fatalf("%+v, %v", mine, err)
 	}
-	again, err := c.Fetch(timeout(t), FetchRequest{Content: added.Hash, Recursive: true, From: []string{mine.Ticket}}, Silent{})
+	again, err := c.Fetch(timeout(t), native.FetchRequest{Content: added.Hash, Recursive: true, From: []string{mine.Ticket}}, Silent{})
 	if err != nil || again.Size != added.Size {
 		t.Fatalf("%+v, %v", again, err)
 	}
@@ -121,7 +122,7 @@ func TestRemovalLeavesWhatAnotherNeeds(t *testing.T) {
 	folder := add(t, a, AddRequest{Path: dir})
 	file := add(t, a, AddRequest{Path: filepath.Join(dir, "one")})
 	for _, text := range []string{folder.Ticket, file.Ticket} {
-		if _, err := b.Fetch(timeout(t), FetchRequest{Content: text}, Silent{}); err != nil {
+		if _, err := b.Fetch(timeout(t), native.FetchRequest{Content: text}, Silent{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -151,19 +152,19 @@ func TestFetchFailsAndLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	here, err := a.Ticket(timeout(t), TicketRequest{Content: add(t, a, AddRequest{Path: sample(t)}).CID})
+	here, err := a.Ticket(timeout(t), native.TicketRequest{Content: add(t, a, AddRequest{Path: sample(t)}).CID})
 	if err != nil {
 		t.Fatal(err)
 	}
 	unknown := strings.Repeat("1", 64)
 	for name, tc := range map[string]struct {
-		req  FetchRequest
+		req  native.FetchRequest
 		want error
 	}{
-		"nobody has it":   {FetchRequest{Content: unknown, From: []string{here.Ticket}}, ErrNotFound},
-		"nobody is named": {FetchRequest{Content: unknown}, ErrInvalid},
-		"a CID":           {FetchRequest{Content: "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", From: []string{id.EndpointID}}, ErrInvalid},
-		"no source":       {FetchRequest{Content: unknown, From: []string{"nobody"}}, ErrInvalid},
+		"nobody has it":   {native.FetchRequest{Content: unknown, From: []string{here.Ticket}}, ErrNotFound},
+		"nobody is named": {native.FetchRequest{Content: unknown}, ErrInvalid},
+		"a CID":           {native.FetchRequest{Content: "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", From: []string{id.EndpointID}}, ErrInvalid},
+		"no source":       {native.FetchRequest{Content: unknown, From: []string{"nobody"}}, ErrInvalid},
 	} {
 		if _, err := b.Fetch(timeout(t), tc.req, Silent{}); !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v, want %v", name, err, tc.want)
@@ -189,7 +190,7 @@ func TestInterruptedFetchGoesOn(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(timeout(t))
 	defer cancel()
-	if _, err := b.Fetch(ctx, FetchRequest{Content: added.Ticket}, &stopAfter{bytes: 20 << 20, stop: cancel}); err == nil {
+	if _, err := b.Fetch(ctx, native.FetchRequest{Content: added.Ticket}, &stopAfter{bytes: 20 << 20, stop: cancel}); err == nil {
 		t.Fatal("it was not interrupted")
 	}
 	if err := b.Close(); err != nil {
@@ -204,7 +205,7 @@ func TestInterruptedFetchGoesOn(t *testing.T) {
 	if len(all) != 1 || all[0].Kept.State != "partial" || all[0].Kept.Have < 10<<20 {
 		t.Fatalf("%+v", all)
 	}
-	got, err := b.Fetch(timeout(t), FetchRequest{Content: added.Ticket}, Silent{})
+	got, err := b.Fetch(timeout(t), native.FetchRequest{Content: added.Ticket}, Silent{})
 	if err != nil || got.Kept.State != "complete" || got.Received > added.Size-10<<20 {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -235,14 +236,14 @@ func pusher(t *testing.T, quota uint64) (from, to *Bridge, target string) {
 	if err := to.Online(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return from, to, ticket.Endpoint{Addr: to.ownAddr(allAddrs)}.String()
+	return from, to, ticket.Endpoint{Addr: to.ownAddr()}.String()
 }
 
 // TestPush: what was pushed is listed under who pushed it, gets a CID when it is exposed, and gives the quota back when it goes.
 func TestPush(t *testing.T) {
 	from, to, target := pusher(t, 20<<20)
 	added := add(t, from, AddRequest{Path: sample(t)})
-	done, err := from.Push(timeout(t), PushRequest{Target: target, Content: added.CID}, Silent{})
+	done, err := from.Push(timeout(t), native.PushRequest{Target: target, Content: added.CID}, Silent{})
 	if err != nil || done.Hash != added.Hash || done.Format != "hashseq" || done.Bytes < added.Size || done.Path == "" {
 		t.Fatalf("%+v, %v", done, err)
 	}
@@ -257,10 +258,10 @@ func TestPush(t *testing.T) {
 			break
 		}
 	}
-	if len(all) != 1 || all[0].Hash != added.Hash || *all[0].Kept != (Kept{Why: "pushed", By: id.EndpointID, State: "complete", Have: added.Size}) {
+	if len(all) != 1 || all[0].Hash != added.Hash || *all[0].Kept != (native.Kept{Why: "pushed", By: id.EndpointID, State: "complete", Have: added.Size}) {
 		t.Fatalf("%+v", all)
 	}
-	again, err := from.Push(timeout(t), PushRequest{Target: target, Content: "s" + added.Hash}, Silent{})
+	again, err := from.Push(timeout(t), native.PushRequest{Target: target, Content: "s" + added.Hash}, Silent{})
 	if err != nil || again.Blobs != 0 || again.Skipped == 0 {
 		t.Errorf("again: %+v, %v", again, err)
 	}
@@ -290,18 +291,18 @@ func TestPushIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	added := add(t, from, AddRequest{Path: file})
-	if _, err := from.Push(timeout(t), PushRequest{Target: target, Content: added.Hash}, Silent{}); !errors.Is(err, blobs.ErrRefused) {
+	if _, err := from.Push(timeout(t), native.PushRequest{Target: target, Content: added.Hash}, Silent{}); !errors.Is(err, blobs.ErrRefused) {
 		t.Errorf("beyond the quota: %v", err)
 	}
 	stranger := online(t)
 	same := add(t, stranger, AddRequest{Path: file})
-	if _, err := stranger.Push(timeout(t), PushRequest{Target: target, Content: same.Hash}, Silent{}); !errors.Is(err, blobs.ErrRefused) {
+	if _, err := stranger.Push(timeout(t), native.PushRequest{Target: target, Content: same.Hash}, Silent{}); !errors.Is(err, blobs.ErrRefused) {
 		t.Errorf("not allowed: %v", err)
 	}
 	if all := list(t, to); len(all) != 0 {
 		t.Errorf("%+v", all)
 	}
-	if _, err := from.Push(timeout(t), PushRequest{Target: target, Content: strings.Repeat("1", 64)}, Silent{}); !errors.Is(err, ErrNotFound) {
+	if _, err := from.Push(timeout(t), native.PushRequest{Target: target, Content: strings.Repeat("1", 64)}, Silent{}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("not here: %v", err)
 	}
 }
@@ -313,62 +314,44 @@ func TestObserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	added := add(t, from, AddRequest{Path: file})
-	ask := func(once bool, seen func(Observed)) error {
-		return from.Observe(timeout(t), ObserveRequest{Content: added.Hash, From: target, Once: once}, func(o Observed) error { seen(o); return nil })
+	ask := func(once bool, seen func(native.Observed)) error {
+		return from.Observe(timeout(t), native.ObserveRequest{Content: added.Hash, From: target, Once: once}, func(o native.Observed) error { seen(o); return nil })
 	}
-	var first Observed
-	if err := ask(true, func(o Observed) { first = o }); err != nil || first.Size != 0 || first.Complete || first.Ranges == nil {
+	var first native.Observed
+	if err := ask(true, func(o native.Observed) { first = o }); err != nil || first.Size != 0 || first.Complete || first.Ranges == nil {
 		t.Errorf("%+v, %v", first, err)
 	}
-	var all []Observed
+	var all []native.Observed
 	ended := make(chan error, 1)
 	asked := make(chan struct{})
 	go func() {
-		ended <- ask(false, func(o Observed) {
+		ended <- ask(false, func(o native.Observed) {
 			if all = append(all, o); len(all) == 1 {
 				close(asked)
 			}
 		})
 	}()
 	<-asked
-	if _, err := from.Push(timeout(t), PushRequest{Target: target, Content: added.Hash}, Silent{}); err != nil {
+	if _, err := from.Push(timeout(t), native.PushRequest{Target: target, Content: added.Hash}, Silent{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
 	last := all[len(all)-1]
-	if !last.Complete || last.Have != 3<<20 || !slices.Equal(last.Ranges, [][2]uint64{{0, 3 << 20}}) || last.From != to.ownAddr(allAddrs).ID.String() {
+	if !last.Complete || last.Have != 3<<20 || !slices.Equal(last.Ranges, [][2]uint64{{0, 3 << 20}}) || last.From != to.ownAddr().ID.String() {
 		t.Errorf("%+v", last)
 	}
 	// A ticket says whom to ask.
-	mine, err := from.Ticket(timeout(t), TicketRequest{Content: added.CID})
+	mine, err := from.Ticket(timeout(t), native.TicketRequest{Content: added.CID})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := to.Observe(timeout(t), ObserveRequest{Content: mine.Ticket}, func(o Observed) error { first = o; return nil }); err != nil || !first.Complete {
+	if err := to.Observe(timeout(t), native.ObserveRequest{Content: mine.Ticket}, func(o native.Observed) error { first = o; return nil }); err != nil || !first.Complete {
 		t.Errorf("%+v, %v", first, err)
 	}
-	if err := to.Observe(timeout(t), ObserveRequest{Content: added.Hash}, func(Observed) error { return nil }); !errors.Is(err, ErrInvalid) {
+	if err := to.Observe(timeout(t), native.ObserveRequest{Content: added.Hash}, func(native.Observed) error { return nil }); !errors.Is(err, ErrInvalid) {
 		t.Errorf("nobody to ask: %v", err)
-	}
-}
-
-func TestObservedRanges(t *testing.T) {
-	for name, tc := range map[string]struct {
-		there blobs.Available
-		have  uint64
-		want  [][2]uint64
-	}{
-		"nothing":          {blobs.Available{}, 0, [][2]uint64{}},
-		"all":              {blobs.Available{Size: 5000, Ranges: bao.All()}, 5000, [][2]uint64{{0, 5000}}},
-		"two parts":        {blobs.Available{Size: 100000, Ranges: bao.Ranges{16, 32, 64}}, 16384 + 100000 - 65536, [][2]uint64{{16384, 32768}, {65536, 100000}}},
-		"beyond the end":   {blobs.Available{Size: 5000, Ranges: bao.Ranges{50, 60}}, 0, [][2]uint64{}},
-		"to the last byte": {blobs.Available{Size: 5000, Ranges: bao.Span(4, 5)}, 904, [][2]uint64{{4096, 5000}}},
-	} {
-		if got := observed(bao.Hash{}, "", tc.there); got.Have != tc.have || !slices.Equal(got.Ranges, tc.want) {
-			t.Errorf("%s: %d in %v", name, got.Have, got.Ranges)
-		}
 	}
 }
 
@@ -376,7 +359,7 @@ func TestTicketSaysAsMuchAsIsAsked(t *testing.T) {
 	b := online(t)
 	file := add(t, b, AddRequest{Path: filepath.Join(sample(t), "big")})
 	for parts, addrs := range map[string]int{"": 1, "short": 0, "relay": 0, "addrs": 1} {
-		got, err := b.Ticket(timeout(t), TicketRequest{Content: file.CID, Parts: parts})
+		got, err := b.Ticket(timeout(t), native.TicketRequest{Content: file.CID, Parts: parts})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -385,10 +368,10 @@ func TestTicketSaysAsMuchAsIsAsked(t *testing.T) {
 			t.Errorf("%q: %+v, %v", parts, parsed, err)
 		}
 	}
-	if _, err := b.Ticket(timeout(t), TicketRequest{Content: file.CID, Parts: "x"}); !errors.Is(err, ErrInvalid) {
+	if _, err := b.Ticket(timeout(t), native.TicketRequest{Content: file.CID, Parts: "x"}); !errors.Is(err, ErrInvalid) {
 		t.Error(err)
 	}
-	if _, err := b.Ticket(timeout(t), TicketRequest{Content: strings.Repeat("1", 64)}); !errors.Is(err, ErrNotFound) {
+	if _, err := b.Ticket(timeout(t), native.TicketRequest{Content: strings.Repeat("1", 64)}); !errors.Is(err, ErrNotFound) {
 		t.Error(err)
 	}
 }
@@ -404,7 +387,7 @@ func TestPeers(t *testing.T) {
 	if _, err := b.Import(timeout(t), ImportRequest{Path: added.CID, From: id.Libp2pAddrs[:1]}, Silent{}); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := b.dialAddr(timeout(t), a.ownAddr(allAddrs))
+	conn, err := b.online().iroh.Presence.Endpoint.Dial(timeout(t), a.ownAddr(), blobs.ALPN)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -419,12 +402,6 @@ func TestPeers(t *testing.T) {
 	if p := peers[1]; p.ID != id.PeerID || !strings.HasPrefix(p.Path, "/ip4/127.0.0.1/") || p.Received < added.Size || p.Transport != "tcp" {
 		t.Errorf("%+v", p)
 	}
-	// From then on the id alone is enough: where it is was learned.
-	again, err := b.dial(timeout(t), id.EndpointID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again.CloseWithError(0, "")
 }
 
 // TestDoctorOfALocalBridge has no problems, and says what is not there.

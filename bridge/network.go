@@ -6,19 +6,17 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/iroh-ipfs/bridge/bridge/config"
-	"github.com/iroh-ipfs/bridge/bridge/presence"
+	"github.com/iroh-ipfs/bridge/bridge/native"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/ipfs/exchange"
 	"github.com/iroh-ipfs/bridge/ipfs/host"
-	"github.com/iroh-ipfs/bridge/iroh/blobs"
-	"github.com/iroh-ipfs/bridge/iroh/blobs/provider"
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
 	"github.com/iroh-ipfs/bridge/mapping"
 )
 
@@ -34,7 +32,7 @@ type Identity struct {
 // Identity returns the ids, and the addresses when online.
 func (b *Bridge) Identity() (Identity, error) {
 	if n := b.online(); n != nil {
-		addr := n.presence.Endpoint.Addr()
+		addr := n.iroh.Presence.Endpoint.Addr()
 		id := Identity{EndpointID: addr.ID.String(), IrohAddrs: []string{}, PeerID: n.host.ID().String(), Libp2pAddrs: n.host.Addrs()}
 		for _, a := range addr.Direct {
 			id.IrohAddrs = append(id.IrohAddrs, a.String())
@@ -59,6 +57,17 @@ func (b *Bridge) Identity() (Identity, error) {
 	return Identity{EndpointID: k.ID().String(), IrohAddrs: []string{}, PeerID: pid.String(), Libp2pAddrs: []string{}}, nil
 }
 
+// ownAddr is where the iroh endpoint is; its id alone while it is not online.
+func (b *Bridge) ownAddr() (addr ticket.EndpointAddr) {
+	if n := b.online(); n != nil {
+		return n.iroh.Presence.Endpoint.Addr()
+	}
+	if k, err := b.irohKey(); err == nil {
+		addr.ID = k.ID()
+	}
+	return addr
+}
+
 func (b *Bridge) libp2pKeyPath() string { return filepath.Join(b.dir, "libp2p.key") }
 
 // connect opens the sockets of both networks.
@@ -73,20 +82,16 @@ func (b *Bridge) connect(ctx context.Context, cfg config.Config) (_ *network, er
 	if err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
-	if n.presence, err = presence.Open(cfg, secret, []string{blobs.ALPN}, b.log); err != nil {
+	if n.iroh, err = native.Open(cfg, secret, b.stock, b.log); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
-	n.provider = blobs.NewProvider(provider.Config{
-		Store: b.store, Push: pushConfig(cfg.Push), Limits: providerLimits(cfg.Provider), Events: listener{b}, Logger: b.log,
-	})
-	n.downloader = blobs.NewDownloader(blobs.DownloaderConfig{Store: b.store, Endpoint: n.presence.Endpoint, Logger: b.log})
 	n.host, err = host.New(ctx, host.Config{
 		KeyFile: b.libp2pKeyPath(), Listen: cfg.Libp2p.Listen, Bootstrap: cfg.Libp2p.Bootstrap, Local: cfg.Local, Roots: b.roots, Logger: b.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bridge: libp2p host: %w", err)
 	}
-	n.exchange, err = exchange.New(ctx, exchange.Config{Host: n.host, Blocks: blockSource{b}, Stall: b.stall, Logger: b.log})
+	n.exchange, err = exchange.New(ctx, exchange.Config{Host: n.host, Blocks: b.blocks(), Stall: b.stall, Logger: b.log})
 	if err != nil {
 		return nil, fmt.Errorf("bridge: bitswap: %w", err)
 	}
@@ -123,8 +128,8 @@ func (n *network) close() error {
 	if n.host != nil {
 		errs = append(errs, n.host.Close())
 	}
-	if n.presence != nil {
-		errs = append(errs, n.presence.Close())
+	if n.iroh != nil {
+		errs = append(errs, n.iroh.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -138,23 +143,7 @@ func (b *Bridge) WaitRelay(ctx context.Context, patience time.Duration) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	_ = n.presence.Endpoint.WaitRelay(ctx) // it goes on trying
-}
-
-// acceptIroh serves iroh connections until the endpoint closes.
-func (b *Bridge) acceptIroh(ctx context.Context, n *network) {
-	var serving sync.WaitGroup
-	defer serving.Wait()
-	for {
-		conn, err := n.presence.Endpoint.Accept(ctx)
-		if err != nil {
-			return // the endpoint is closed
-		}
-		serving.Go(func() {
-			err := n.provider.Serve(ctx, conn)
-			b.log.Debug("iroh connection ended", "endpoint", conn.RemoteID().ShortString(), "err", err)
-		})
-	}
+	_ = n.iroh.Presence.Endpoint.WaitRelay(ctx) // it goes on trying
 }
 
 // session opens a Bitswap session that asks the named peers first.

@@ -31,7 +31,7 @@ func (b *Bridge) Peers() Peers {
 	if n == nil {
 		return out
 	}
-	for _, c := range n.presence.Endpoint.Conns() {
+	for _, c := range n.iroh.Presence.Endpoint.Conns() {
 		out.Peers = append(out.Peers, Peer{
 			Network: "iroh", ID: c.ID.String(), Path: c.Path.String(), Relayed: c.Path.Relay != "", Transport: "quic", Protocol: c.ALPN,
 			Dialed: c.Dialed, Since: c.Since, RTTMillis: millis(c.RTT), Sent: c.Sent.Bytes, Received: c.Received.Bytes,

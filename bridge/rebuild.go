@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/iroh-ipfs/bridge/bridge/config"
+	"github.com/iroh-ipfs/bridge/bridge/naming"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/mapping"
 	"github.com/iroh-ipfs/bridge/mapping/pebble"
@@ -71,13 +72,13 @@ func (b *Bridge) audit(ctx context.Context) error {
 }
 
 // forgetLost gives up a link that the mapping has lost.
-func (b *Bridge) forgetLost(ctx context.Context, t target) (Mapped, error) {
-	l, found, err := b.scrubber().Forget(ctx, t.cid, t.hash)
+func (b *Bridge) forgetLost(ctx context.Context, t naming.Target) (Mapped, error) {
+	l, found, err := b.scrubber().Forget(ctx, t.CID, t.Hash)
 	if err != nil {
 		return Mapped{}, err
 	}
 	if !found {
-		return Mapped{}, fmt.Errorf("%w: %s", ErrNotFound, recording.Shorten(t.text))
+		return Mapped{}, fmt.Errorf("%w: %s", ErrNotFound, recording.Shorten(t.Text))
 	}
 	b.wakePurge()
 	m := Mapped{Hash: hashText(l.Hash), Format: string(l.Format), Size: l.Size}

@@ -10,7 +10,9 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"github.com/iroh-ipfs/bridge/bridge/keeping"
+	"github.com/iroh-ipfs/bridge/bridge/naming"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
+	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/mapping"
 )
@@ -18,15 +20,15 @@ import (
 // Remove unlinks a content: from now on neither network gets it. Its blobs are deleted soon after, those that nothing
 // else needs. A file added in place is left where it is. What is named by its hash is not kept any more either.
 func (b *Bridge) Remove(ctx context.Context, text string) (Mapped, error) {
-	t, err := parseTarget(text)
+	t, err := naming.ParseTarget(text)
 	if err != nil {
 		return Mapped{}, err
 	}
 	m, unlinked := b.unlink(ctx, t, text)
-	if unlinked != nil && t.cid.Defined() && t.cid.Type() == cid.Raw {
-		t.hash, _ = mapping.BLAKE3Of(t.cid) // it may be kept under its other name
+	if unlinked != nil && t.CID.Defined() && t.CID.Type() == cid.Raw {
+		t.Hash, _ = mapping.BLAKE3Of(t.CID) // it may be kept under its other name
 	}
-	kept, found, err := b.letGo(ctx, t.hash)
+	kept, found, err := b.letGo(ctx, t.Hash)
 	switch {
 	case err != nil:
 		return Mapped{}, err
@@ -37,7 +39,7 @@ func (b *Bridge) Remove(ctx context.Context, text string) (Mapped, error) {
 }
 
 // unlink removes a link.
-func (b *Bridge) unlink(ctx context.Context, t target, text string) (Mapped, error) {
+func (b *Bridge) unlink(ctx context.Context, t naming.Target, text string) (Mapped, error) {
 	l, err := b.find(ctx, t)
 	if errors.Is(err, ErrNotFound) || err == nil && l.Layout == [32]byte{} {
 		m, lost := b.forgetLost(ctx, t)
@@ -61,6 +63,43 @@ func (b *Bridge) unlink(ctx context.Context, t target, text string) (Mapped, err
 	}
 	b.wakePurge()
 	return m, nil
+}
+
+// letGo gives up what is kept under a hash, and leaves its blobs to the next purge: by a transaction that refers to them
+// and ends without a link. found tells whether anything was kept.
+func (b *Bridge) letGo(ctx context.Context, hash bao.Hash) (m Mapped, found bool, err error) {
+	items, err := b.stock.Keeper.Find(hash)
+	if err != nil || len(items) == 0 {
+		return m, false, err
+	}
+	c, err := b.stock.Describe(items[0], b.ownAddr())
+	if err != nil {
+		return m, false, err
+	}
+	tx, err := b.mapping.Begin(ctx)
+	if err != nil {
+		return m, false, mappingError(err)
+	}
+	defer tx.Abort()
+	dropped, err := b.stock.Keeper.Drop(hash, func(blobs []bao.Hash) error {
+		for _, h := range blobs {
+			if err := tx.Ref(h, cid.Undef); err != nil {
+				return err
+			}
+		}
+		return ctx.Err()
+	})
+	if err == nil {
+		err = b.store.Sync(ctx)
+	}
+	if err == nil {
+		err = tx.Abort()
+	}
+	if err != nil {
+		return m, false, fmt.Errorf("bridge: letting go of %s: %w", hash, err)
+	}
+	b.wakePurge()
+	return Mapped{Hash: c.Hash, Format: c.Format, Size: c.Size, CIDs: []string{}}, len(dropped) > 0, nil
 }
 
 func (b *Bridge) wakePurge() {
@@ -137,7 +176,7 @@ var errUnaudited = errors.New("the links have not been looked through yet")
 // be among what nothing refers to.
 func (b *Bridge) sweep(ctx context.Context) error {
 	b.purgeDue.Store(false)
-	held := sync.OnceValues(b.keeper.Held)
+	held := sync.OnceValues(b.stock.Keeper.Held)
 	orphan := func(hash [32]byte) error { return b.orphan(hash, held) }
 	err := b.mapping.Purge(ctx, orphan)
 	if errors.Is(err, errUnaudited) {

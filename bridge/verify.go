@@ -7,6 +7,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/iroh-ipfs/bridge/bridge/blocks"
 	"github.com/iroh-ipfs/bridge/bridge/scrub"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/mapping"
@@ -39,7 +40,9 @@ func (b *Bridge) Verify(ctx context.Context, req VerifyRequest, p Progress, yiel
 		err = s.Lost(ctx, count)
 	}
 	if err == nil {
-		err = b.verifyKept(ctx, p, count)
+		err = b.stock.Verify(ctx, p, func(hash bao.Hash, problems []string) error {
+			return count(Finding{Hash: hash.String(), Problems: problems, OK: len(problems) == 0})
+		})
 	}
 	if err = mappingError(err); errors.Is(err, ErrDamaged) {
 		return fmt.Errorf("%w: %w", ErrVerify, err)
@@ -77,6 +80,6 @@ func (b *Bridge) scrubber() *scrub.Scrubber {
 // source reads what is here, for the scrubber.
 type source struct{ b *Bridge }
 
-func (s source) ReadBlock(blk mapping.Block) ([]byte, bool, error) { return s.b.readBlock(blk) }
-func (s source) CheckBlock(c cid.Cid, data []byte) error           { return checkBlock(c, data) }
-func (s source) Explain(hash bao.Hash, err error) error            { return storeError(hash, err) }
+func (s source) ReadBlock(blk mapping.Block) ([]byte, bool, error) { return s.b.blocks().Read(blk) }
+func (s source) CheckBlock(c cid.Cid, data []byte) error           { return blocks.Check(c, data) }
+func (s source) Explain(hash bao.Hash, err error) error            { return blocks.Explain(hash, err) }

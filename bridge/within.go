@@ -7,6 +7,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/iroh-ipfs/bridge/bridge/blocks"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/ipfs/exchange"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
@@ -17,7 +18,7 @@ import (
 // content, or a piece of a file. The link returned is made up: it has no layout and no hash, since in iroh's words a part
 // of a collection is nothing. Size is that of all files below.
 func (b *Bridge) within(ctx context.Context, c cid.Cid) (mapping.Link, error) {
-	e, err := unixfs.Total(ctx, c, localDAG{b}, b.localLimits(), recording.MaxEntries, func(c cid.Cid) (uint64, bool, error) {
+	e, err := unixfs.Total(ctx, c, blocks.DAG{Source: b.blocks()}, b.localLimits(), recording.MaxEntries, func(c cid.Cid) (uint64, bool, error) {
 		r, err := b.mapping.File(ctx, c)
 		if errors.Is(err, mapping.ErrNotFound) {
 			return 0, false, nil

@@ -52,6 +52,7 @@ import (
 
 	"github.com/iroh-ipfs/bridge/bridge"
 	"github.com/iroh-ipfs/bridge/bridge/doctor"
+	"github.com/iroh-ipfs/bridge/bridge/native"
 )
 
 // Service is what the API offers, and what its client gives back: the bridge itself behaves the same.
@@ -59,9 +60,9 @@ type Service interface {
 	Add(ctx context.Context, req bridge.AddRequest, p bridge.Progress) (bridge.Content, error)
 	Expose(ctx context.Context, req bridge.ExposeRequest, p bridge.Progress) (bridge.Content, error)
 	Import(ctx context.Context, req bridge.ImportRequest, p bridge.Progress) (bridge.Content, error)
-	Fetch(ctx context.Context, req bridge.FetchRequest, p bridge.Progress) (bridge.Fetched, error)
-	Push(ctx context.Context, req bridge.PushRequest, p bridge.Progress) (bridge.Pushed, error)
-	Observe(ctx context.Context, req bridge.ObserveRequest, yield func(bridge.Observed) error) error
+	Fetch(ctx context.Context, req native.FetchRequest, p bridge.Progress) (native.Fetched, error)
+	Push(ctx context.Context, req native.PushRequest, p bridge.Progress) (native.Pushed, error)
+	Observe(ctx context.Context, req native.ObserveRequest, yield func(native.Observed) error) error
 	Verify(ctx context.Context, req bridge.VerifyRequest, p bridge.Progress, yield func(bridge.Finding) error) error
 	// Open finds content to read; what a ticket names is fetched first if need be. The caller closes it.
 	Open(ctx context.Context, target string, p bridge.Progress) (Reading, error)
@@ -69,7 +70,7 @@ type Service interface {
 	List(ctx context.Context, yield func(bridge.Content) bool) error
 	Remove(ctx context.Context, target string) (bridge.Mapped, error)
 	Identity() (bridge.Identity, error)
-	Ticket(ctx context.Context, req bridge.TicketRequest) (bridge.Ticket, error)
+	Ticket(ctx context.Context, req native.TicketRequest) (native.Ticket, error)
 	Peers(ctx context.Context) (bridge.Peers, error)
 	Doctor(ctx context.Context) (doctor.Diagnosis, error)
 }
@@ -91,10 +92,10 @@ type Event struct {
 	Size     int64            `json:"size,omitempty" doc:"item: its bytes, -1 when not known"`
 	Bytes    uint64           `json:"bytes,omitempty" doc:"bytes: file bytes done since the last such event"`
 	Finding  *bridge.Finding  `json:"finding,omitempty" doc:"finding: what verify says of one link"`
-	Observed *bridge.Observed `json:"observed,omitempty" doc:"observed: what the provider has now"`
+	Observed *native.Observed `json:"observed,omitempty" doc:"observed: what the provider has now"`
 	Content  *bridge.Content  `json:"content,omitempty" doc:"done: what add, expose or import made"`
-	Fetched  *bridge.Fetched  `json:"fetched,omitempty" doc:"done: what fetch brought"`
-	Pushed   *bridge.Pushed   `json:"pushed,omitempty" doc:"done: what push sent"`
+	Fetched  *native.Fetched  `json:"fetched,omitempty" doc:"done: what fetch brought"`
+	Pushed   *native.Pushed   `json:"pushed,omitempty" doc:"done: what push sent"`
 	Problem  *Problem         `json:"problem,omitempty" doc:"error: why it ended"`
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/iroh-ipfs/bridge/bridge"
 	"github.com/iroh-ipfs/bridge/bridge/doctor"
+	"github.com/iroh-ipfs/bridge/bridge/native"
 )
 
 // ErrNoDaemon says that no daemon runs on the data folder.
@@ -112,7 +113,7 @@ func get[T any](ctx context.Context, c *Client, method, path string) (T, error) 
 type hearers struct {
 	progress bridge.Progress
 	finding  func(bridge.Finding) error
-	observed func(bridge.Observed) error
+	observed func(native.Observed) error
 }
 
 // events runs a long operation, follows its events to the last, and returns that.
@@ -186,25 +187,25 @@ func (c *Client) Import(ctx context.Context, req bridge.ImportRequest, p bridge.
 }
 
 // Fetch implements Service.
-func (c *Client) Fetch(ctx context.Context, req bridge.FetchRequest, p bridge.Progress) (bridge.Fetched, error) {
+func (c *Client) Fetch(ctx context.Context, req native.FetchRequest, p bridge.Progress) (native.Fetched, error) {
 	done, err := c.events(ctx, "/api/v1/fetch", req, hearers{progress: p})
 	if err != nil || done.Fetched == nil {
-		return bridge.Fetched{}, err
+		return native.Fetched{}, err
 	}
 	return *done.Fetched, nil
 }
 
 // Push implements Service.
-func (c *Client) Push(ctx context.Context, req bridge.PushRequest, p bridge.Progress) (bridge.Pushed, error) {
+func (c *Client) Push(ctx context.Context, req native.PushRequest, p bridge.Progress) (native.Pushed, error) {
 	done, err := c.events(ctx, "/api/v1/push", req, hearers{progress: p})
 	if err != nil || done.Pushed == nil {
-		return bridge.Pushed{}, err
+		return native.Pushed{}, err
 	}
 	return *done.Pushed, nil
 }
 
 // Observe implements Service.
-func (c *Client) Observe(ctx context.Context, req bridge.ObserveRequest, yield func(bridge.Observed) error) error {
+func (c *Client) Observe(ctx context.Context, req native.ObserveRequest, yield func(native.Observed) error) error {
 	_, err := c.events(ctx, "/api/v1/observe", req, hearers{observed: yield})
 	return err
 }
@@ -216,12 +217,12 @@ func (c *Client) Verify(ctx context.Context, req bridge.VerifyRequest, p bridge.
 }
 
 // Ticket implements Service.
-func (c *Client) Ticket(ctx context.Context, req bridge.TicketRequest) (bridge.Ticket, error) {
+func (c *Client) Ticket(ctx context.Context, req native.TicketRequest) (native.Ticket, error) {
 	query := url.Values{"parts": {req.Parts}}
 	if req.Recursive {
 		query.Set("recursive", "true")
 	}
-	return get[bridge.Ticket](ctx, c, "GET", "/api/v1/ticket/"+segment(req.Content)+"?"+query.Encode())
+	return get[native.Ticket](ctx, c, "GET", "/api/v1/ticket/"+segment(req.Content)+"?"+query.Encode())
 }
 
 // Peers implements Service.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/iroh-ipfs/bridge/bridge"
 	"github.com/iroh-ipfs/bridge/bridge/doctor"
+	"github.com/iroh-ipfs/bridge/bridge/native"
 )
 
 // Local makes the service of an open bridge.
@@ -110,21 +111,21 @@ func (h *handlers) importing(_ context.Context, in *bodyOf[bridge.ImportRequest]
 	}), nil
 }
 
-func (h *handlers) fetch(_ context.Context, in *bodyOf[bridge.FetchRequest]) (*huma.StreamResponse, error) {
+func (h *handlers) fetch(_ context.Context, in *bodyOf[native.FetchRequest]) (*huma.StreamResponse, error) {
 	return streaming(func(ctx context.Context, s *stream) (Event, error) {
 		f, err := h.cfg.Service.Fetch(ctx, in.Body, s)
 		return Event{Fetched: &f}, err
 	}), nil
 }
 
-func (h *handlers) push(_ context.Context, in *bodyOf[bridge.PushRequest]) (*huma.StreamResponse, error) {
+func (h *handlers) push(_ context.Context, in *bodyOf[native.PushRequest]) (*huma.StreamResponse, error) {
 	return streaming(func(ctx context.Context, s *stream) (Event, error) {
 		p, err := h.cfg.Service.Push(ctx, in.Body, s)
 		return Event{Pushed: &p}, err
 	}), nil
 }
 
-func (h *handlers) observe(_ context.Context, in *bodyOf[bridge.ObserveRequest]) (*huma.StreamResponse, error) {
+func (h *handlers) observe(_ context.Context, in *bodyOf[native.ObserveRequest]) (*huma.StreamResponse, error) {
 	return streaming(func(ctx context.Context, s *stream) (Event, error) {
 		return Event{}, h.cfg.Service.Observe(ctx, in.Body, s.observed)
 	}), nil
@@ -142,8 +143,8 @@ type ticketInput struct {
 	Parts     string `query:"parts" enum:",short,relay,addrs" doc:"what it says of where this bridge is: short is its id alone, relay the id and the home relay, addrs the id and the addresses; empty is everything"`
 }
 
-func (h *handlers) ticket(ctx context.Context, in *ticketInput) (*bodyOf[bridge.Ticket], error) {
-	return answer(h.cfg.Service.Ticket(ctx, bridge.TicketRequest{Content: in.Target, Recursive: in.Recursive, Parts: in.Parts}))
+func (h *handlers) ticket(ctx context.Context, in *ticketInput) (*bodyOf[native.Ticket], error) {
+	return answer(h.cfg.Service.Ticket(ctx, native.TicketRequest{Content: in.Target, Recursive: in.Recursive, Parts: in.Parts}))
 }
 
 func (h *handlers) peers(ctx context.Context, _ *struct{}) (*bodyOf[bridge.Peers], error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/iroh-ipfs/bridge/bridge"
 	"github.com/iroh-ipfs/bridge/bridge/config"
+	"github.com/iroh-ipfs/bridge/bridge/native"
 )
 
 // online opens a bridge on this machine, its API, and a client of it.
@@ -67,8 +68,8 @@ func TestIrohThroughTheAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	var p counter
-	got, err := b.Fetch(ctx, bridge.FetchRequest{Content: added.Ticket}, &p)
-	if err != nil || got.Hash != added.Hash || got.Received != 70000 || got.Kept == nil || p.bytes != 70000 || p.items == 0 {
+	got, err := b.Fetch(ctx, native.FetchRequest{Content: added.Ticket}, &p)
+	if err != nil || got.Hash != added.Hash || got.Received != 70000 || got.Kept.State != "complete" || p.bytes != 70000 || p.items == 0 {
 		t.Fatalf("%+v, %+v, %v", got, p, err)
 	}
 	if _, err := b.Remove(ctx, added.Hash); err != nil {
@@ -78,23 +79,23 @@ func TestIrohThroughTheAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Push(ctx, bridge.PushRequest{Target: mine.EndpointID, Content: added.Hash}, bridge.Silent{}); err == nil {
+	if _, err := a.Push(ctx, native.PushRequest{Target: mine.EndpointID, Content: added.Hash}, bridge.Silent{}); err == nil {
 		t.Error("pushed to an id that nothing resolves")
 	}
 	other, err := b.Add(ctx, bridge.AddRequest{Path: writeFile(t, "other")}, bridge.Silent{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, err := a.Push(ctx, bridge.PushRequest{Target: other.Ticket, Content: added.CID}, bridge.Silent{})
+	done, err := a.Push(ctx, native.PushRequest{Target: other.Ticket, Content: added.CID}, bridge.Silent{})
 	if err != nil || done.EndpointID != mine.EndpointID || done.Hash != added.Hash {
 		t.Fatalf("%+v, %v", done, err)
 	}
-	var seen []bridge.Observed
-	err = a.Observe(ctx, bridge.ObserveRequest{Content: added.Hash, From: other.Ticket}, func(o bridge.Observed) error { seen = append(seen, o); return nil })
+	var seen []native.Observed
+	err = a.Observe(ctx, native.ObserveRequest{Content: added.Hash, From: other.Ticket}, func(o native.Observed) error { seen = append(seen, o); return nil })
 	if err != nil || len(seen) == 0 || !seen[len(seen)-1].Complete {
 		t.Errorf("%+v, %v", seen, err)
 	}
-	short, err := b.Ticket(ctx, bridge.TicketRequest{Content: added.Hash, Parts: "short"})
+	short, err := b.Ticket(ctx, native.TicketRequest{Content: added.Hash, Parts: "short"})
 	if err != nil || len(short.Addrs) != 0 || short.Format != "raw" {
 		t.Errorf("%+v, %v", short, err)
 	}
@@ -105,13 +106,13 @@ func TestIrohThroughTheAPI(t *testing.T) {
 		t.Errorf("%+v, %v", d, err)
 	}
 	unknown := strings.Repeat("1", 64)
-	if _, err := b.Fetch(ctx, bridge.FetchRequest{Content: unknown, From: []string{added.Ticket}}, bridge.Silent{}); !errors.Is(err, bridge.ErrNotFound) {
+	if _, err := b.Fetch(ctx, native.FetchRequest{Content: unknown, From: []string{added.Ticket}}, bridge.Silent{}); !errors.Is(err, bridge.ErrNotFound) {
 		t.Error(err)
 	}
-	if _, err := b.Ticket(ctx, bridge.TicketRequest{Content: unknown}); !errors.Is(err, bridge.ErrNotFound) {
+	if _, err := b.Ticket(ctx, native.TicketRequest{Content: unknown}); !errors.Is(err, bridge.ErrNotFound) {
 		t.Error(err)
 	}
-	if err := b.Observe(ctx, bridge.ObserveRequest{Content: unknown}, nil); !errors.Is(err, bridge.ErrInvalid) {
+	if err := b.Observe(ctx, native.ObserveRequest{Content: unknown}, nil); !errors.Is(err, bridge.ErrInvalid) {
 		t.Error(err)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/google/renameio/v2"
 
 	"github.com/iroh-ipfs/bridge/bridge"
+	"github.com/iroh-ipfs/bridge/bridge/native"
 )
 
 // Config is what a server needs.
@@ -169,7 +170,7 @@ func (s *stream) finding(f bridge.Finding) error {
 	return s.send(Event{Event: "finding", Finding: &f})
 }
 
-func (s *stream) observed(o bridge.Observed) error {
+func (s *stream) observed(o native.Observed) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.send(Event{Event: "observed", Observed: &o})

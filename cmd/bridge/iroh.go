@@ -7,12 +7,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/iroh-ipfs/bridge/bridge"
 	"github.com/iroh-ipfs/bridge/bridge/api"
+	"github.com/iroh-ipfs/bridge/bridge/native"
 )
 
 func (a *app) fetchCommand() *cobra.Command {
-	var req bridge.FetchRequest
+	var req native.FetchRequest
 	c := &cobra.Command{
 		Use: "fetch TICKET|HASH", Short: "Fetch iroh content and keep it, without a CID", Args: arguments(1, "one TICKET or HASH"),
 		Long: "Fetch iroh content and keep it, without a CID.\n\n" +
@@ -36,7 +36,7 @@ func (a *app) fetchCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) printFetched(f bridge.Fetched, daemon bool) error {
+func (a *app) printFetched(f native.Fetched, daemon bool) error {
 	if a.json {
 		return json.NewEncoder(a.stdout).Encode(f)
 	}
@@ -56,7 +56,7 @@ func (a *app) printFetched(f bridge.Fetched, daemon bool) error {
 }
 
 func (a *app) pushCommand() *cobra.Command {
-	var req bridge.PushRequest
+	var req native.PushRequest
 	c := &cobra.Command{
 		Use: "push TARGET HASH|CID", Short: "Bring content that is here to another iroh node", Args: arguments(2, "a TARGET (endpoint id or ticket) and a HASH or CID"),
 		Long: "Bring content that is here to another iroh node.\n\n" +
@@ -84,7 +84,7 @@ func (a *app) pushCommand() *cobra.Command {
 }
 
 func (a *app) observeCommand() *cobra.Command {
-	var req bridge.ObserveRequest
+	var req native.ObserveRequest
 	c := &cobra.Command{
 		Use: "observe TICKET|HASH", Short: "Follow what another iroh node has of a blob, until it is complete", Args: arguments(1, "one TICKET or HASH"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -100,7 +100,7 @@ func (a *app) observeCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) printObserved(o bridge.Observed) error {
+func (a *app) printObserved(o native.Observed) error {
 	if a.json {
 		return json.NewEncoder(a.stdout).Encode(o)
 	}
@@ -116,7 +116,7 @@ func (a *app) printObserved(o bridge.Observed) error {
 }
 
 func (a *app) ticketCommand() *cobra.Command {
-	var req bridge.TicketRequest
+	var req native.TicketRequest
 	var short, relay, addrs bool
 	c := &cobra.Command{
 		Use: "ticket HASH|CID", Short: "Make a ticket of content that is here", Args: arguments(1, "one HASH or CID"),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/iroh-ipfs/bridge/bridge"
 	"github.com/iroh-ipfs/bridge/bridge/doctor"
+	"github.com/iroh-ipfs/bridge/bridge/native"
 )
 
 // daemon runs one in this process, on a data folder of its own.
@@ -77,7 +78,7 @@ func TestIrohCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	added := lines[bridge.Content](t, there, "add", file)[0]
-	fetched := lines[bridge.Fetched](t, here, "fetch", added.Ticket)[0]
+	fetched := lines[native.Fetched](t, here, "fetch", added.Ticket)[0]
 	if fetched.Hash != added.Hash || fetched.Kept.State != "complete" {
 		t.Errorf("%+v", fetched)
 	}
@@ -95,18 +96,18 @@ func TestIrohCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	mine := lines[bridge.Content](t, here, "add", more)[0]
-	pushed := lines[bridge.Pushed](t, here, "push", added.Ticket, mine.CID)[0]
+	pushed := lines[native.Pushed](t, here, "push", added.Ticket, mine.CID)[0]
 	if pushed.EndpointID != r.EndpointID || pushed.Bytes != 12 {
 		t.Errorf("%+v", pushed)
 	}
-	if o := lines[bridge.Observed](t, here, "observe", mine.Hash, "--from", added.Ticket); len(o) != 1 || !o[0].Complete || o[0].Size != 12 {
+	if o := lines[native.Observed](t, here, "observe", mine.Hash, "--from", added.Ticket); len(o) != 1 || !o[0].Complete || o[0].Size != 12 {
 		t.Errorf("%+v", o)
 	}
 	if code, out, _ := call(t, here, "observe", "--once", added.Ticket); code != 0 || out != "complete, 7 bytes\n" {
 		t.Errorf("%d %q", code, out)
 	}
-	short := lines[bridge.Ticket](t, there, "ticket", "--short", added.CID)[0]
-	all := lines[bridge.Ticket](t, there, "ticket", added.Hash)[0]
+	short := lines[native.Ticket](t, there, "ticket", "--short", added.CID)[0]
+	all := lines[native.Ticket](t, there, "ticket", added.Hash)[0]
 	if len(short.Addrs) != 0 || len(all.Addrs) != 2 || all.Ticket != added.Ticket {
 		t.Errorf("%+v %+v", short, all)
 	}

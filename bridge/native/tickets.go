@@ -1,9 +1,10 @@
-package bridge
+package native
 
 import (
 	"context"
 	"fmt"
 
+	"github.com/iroh-ipfs/bridge/bridge/naming"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
@@ -32,46 +33,34 @@ type Ticket struct {
 	Addrs  []string `json:"addrs" doc:"the addresses that the ticket names, ip:port"`
 }
 
-// Ticket makes a ticket of content that is here.
-func (b *Bridge) Ticket(ctx context.Context, req TicketRequest) (Ticket, error) {
+// Ticket makes a ticket of content that is here, for an endpoint that is at an address.
+func (s *Stock) Ticket(ctx context.Context, req TicketRequest, at ticket.EndpointAddr) (Ticket, error) {
 	switch req.Parts {
 	case allAddrs, shortAddrs, relayAddrs, plainAddrs:
 	default:
-		return Ticket{}, fmt.Errorf("%w: a ticket is short, relay, addrs, or everything", ErrInvalid)
+		return Ticket{}, fmt.Errorf("%w: a ticket is short, relay, addrs, or everything", naming.ErrInvalid)
 	}
-	hash, format, err := b.here(ctx, req.Content, req.Recursive)
+	hash, format, err := s.Here(ctx, req.Content, req.Recursive)
 	if err != nil {
 		return Ticket{}, err
 	}
-	text := b.ticketFor(hash, format, req.Parts)
-	t := Ticket{Ticket: text, Hash: hash.String(), Format: format.String(), Addrs: []string{}}
-	addr := b.ownAddr(req.Parts)
-	for _, a := range addr.Direct {
+	if req.Parts == shortAddrs || req.Parts == relayAddrs {
+		at.Direct = nil
+	}
+	if req.Parts == shortAddrs || req.Parts == plainAddrs {
+		at.Relays = nil
+	}
+	t := Ticket{Ticket: TicketOf(hash, format, at), Hash: hash.String(), Format: format.String(), Addrs: []string{}}
+	for _, a := range at.Direct {
 		t.Addrs = append(t.Addrs, a.String())
 	}
-	if len(addr.Relays) > 0 {
-		t.Relay = addr.Relays[0]
+	if len(at.Relays) > 0 {
+		t.Relay = at.Relays[0]
 	}
 	return t, nil
 }
 
-// ticketFor names content at this endpoint. Without a running endpoint it carries the id alone.
-func (b *Bridge) ticketFor(hash bao.Hash, format ticket.Format, parts string) string {
-	return ticket.Blob{Addr: b.ownAddr(parts), Hash: hash, Format: format}.String()
-}
-
-// ownAddr is as much of where this bridge is as a ticket is to say.
-func (b *Bridge) ownAddr(parts string) (addr ticket.EndpointAddr) {
-	if n := b.online(); n != nil {
-		addr = n.presence.Endpoint.Addr()
-	} else if k, err := b.irohKey(); err == nil {
-		addr.ID = k.ID()
-	}
-	if parts == shortAddrs || parts == relayAddrs {
-		addr.Direct = nil
-	}
-	if parts == shortAddrs || parts == plainAddrs {
-		addr.Relays = nil
-	}
-	return addr
+// TicketOf is the text of a blob ticket.
+func TicketOf(hash bao.Hash, format ticket.Format, at ticket.EndpointAddr) string {
+	return ticket.Blob{Addr: at, Hash: hash, Format: format}.String()
 }

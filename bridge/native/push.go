@@ -1,10 +1,11 @@
-package bridge
+package native
 
 import (
 	"context"
 	"errors"
 	"fmt"
 
+	"github.com/iroh-ipfs/bridge/bridge/naming"
 	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
@@ -34,23 +35,23 @@ type Pushed struct {
 //	hash → store → blobs.Push → target
 //
 // It is done when the target says that it has all of it.
-func (b *Bridge) Push(ctx context.Context, req PushRequest, p Progress) (Pushed, error) {
-	hash, format, err := b.here(ctx, req.Content, req.Recursive)
+func (s *Side) Push(ctx context.Context, req PushRequest, p Progress) (Pushed, error) {
+	hash, format, err := s.Here(ctx, req.Content, req.Recursive)
 	if err != nil {
 		return Pushed{}, err
 	}
-	conn, err := b.dial(ctx, req.Target)
+	conn, err := s.dial(ctx, req.Target)
 	if err != nil {
 		return Pushed{}, err
 	}
 	defer conn.CloseWithError(0, "")
 	p.Item(hash.String(), -1)
-	stats, err := blobs.Push(ctx, conn, blobs.PushConfig{Store: b.store}, hash, format, each{p})
+	stats, err := blobs.Push(ctx, conn, blobs.PushConfig{Store: s.Store}, hash, format, each{p})
 	switch {
 	case errors.Is(err, blobs.ErrRefused):
-		return Pushed{}, fmt.Errorf("bridge: %s does not take this push: its operator has to allow our endpoint id, with a quota that has room: %w", conn.RemoteID(), err)
+		return Pushed{}, fmt.Errorf("%s does not take this push: its operator has to allow our endpoint id, with a quota that has room: %w", conn.RemoteID(), err)
 	case err != nil:
-		return Pushed{}, fmt.Errorf("bridge: %w", err)
+		return Pushed{}, err
 	}
 	return Pushed{
 		EndpointID: conn.RemoteID().String(), Path: conn.Path().String(), Hash: hash.String(), Format: format.String(),
@@ -59,23 +60,15 @@ func (b *Bridge) Push(ctx context.Context, req PushRequest, p Progress) (Pushed,
 }
 
 // dial connects to an endpoint that is named by its id or a ticket.
-func (b *Bridge) dial(ctx context.Context, text string) (*iroh.Conn, error) {
-	addr, err := parseEndpoint(text)
+func (s *Side) dial(ctx context.Context, text string) (*iroh.Conn, error) {
+	addr, err := naming.ParseEndpoint(text)
 	if err != nil {
 		return nil, err
 	}
-	return b.dialAddr(ctx, addr)
+	return s.dialAddr(ctx, addr)
 }
 
-func (b *Bridge) dialAddr(ctx context.Context, addr ticket.EndpointAddr) (*iroh.Conn, error) {
-	n := b.online()
-	if n == nil {
-		return nil, errors.New("bridge: the network is not up")
-	}
-	n.presence.Learn(addr)
-	conn, err := n.presence.Endpoint.Dial(ctx, addr, blobs.ALPN)
-	if err != nil {
-		return nil, fmt.Errorf("bridge: %w", err)
-	}
-	return conn, nil
+func (s *Side) dialAddr(ctx context.Context, addr ticket.EndpointAddr) (*iroh.Conn, error) {
+	s.Presence.Learn(addr)
+	return s.Presence.Endpoint.Dial(ctx, addr, blobs.ALPN)
 }

@@ -1,4 +1,4 @@
-package bridge
+package native
 
 import (
 	"log/slog"
@@ -34,7 +34,7 @@ func providerLimits(c config.Provider) provider.Limits {
 }
 
 // listener hears what the provider does: all of it goes to the log, and what was pushed is remembered.
-type listener struct{ b *Bridge }
+type listener struct{ *Side }
 
 // Event implements provider.Events.
 func (l listener) Event(e provider.Event) {
@@ -44,22 +44,22 @@ func (l listener) Event(e provider.Event) {
 		level = slog.LevelInfo
 		l.pushed(e, push)
 	}
-	if e.Kind == provider.Progressed || !l.b.log.Enabled(l.b.life, level) {
+	if e.Kind == provider.Progressed || !l.log.Enabled(l.life, level) {
 		return
 	}
-	l.b.log.LogAttrs(l.b.life, level, "iroh "+e.Kind.String(), slog.String("endpoint", e.Peer.ShortString()), slog.Uint64("conn", e.Conn),
+	l.log.LogAttrs(l.life, level, "iroh "+e.Kind.String(), slog.String("endpoint", e.Peer.ShortString()), slog.Uint64("conn", e.Conn),
 		slog.Int64("stream", e.Stream), slog.String("hash", e.Hash.ShortString()), slog.Uint64("bytes", e.Bytes), slog.Bool("push", isPush),
 		slog.Duration("took", e.Took), slog.Any("err", e.Err))
 }
 
 // pushed remembers who has pushed a blob or sequence, if anything of it is here.
 func (l listener) pushed(e provider.Event, push blobs.PushRequest) {
-	st, err := l.b.store.Status(e.Hash)
+	st, err := l.Store.Status(e.Hash)
 	if err == nil && st.State != store.Missing {
-		err = l.b.keeper.Pushed(e.Peer, e.Hash, pushFormat(push))
+		err = l.Keeper.Pushed(e.Peer, e.Hash, pushFormat(push))
 	}
 	if err != nil {
-		l.b.log.Error("a push is not noted", "endpoint", e.Peer.ShortString(), "hash", e.Hash.ShortString(), "err", err)
+		l.log.Error("a push is not noted", "endpoint", e.Peer.ShortString(), "hash", e.Hash.ShortString(), "err", err)
 	}
 }
 

@@ -1,4 +1,4 @@
-package bridge
+package native
 
 import (
 	"context"
@@ -6,10 +6,10 @@ import (
 	"fmt"
 
 	"github.com/iroh-ipfs/bridge/bridge/keeping"
+	"github.com/iroh-ipfs/bridge/bridge/naming"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/store"
-	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
 // FetchRequest names iroh content to be kept here.
@@ -21,7 +21,7 @@ type FetchRequest struct {
 
 // Fetched says what a fetch took.
 type Fetched struct {
-	Content
+	Item
 	Blobs     int        `json:"blobs" doc:"blobs that were completed, the sequence and its names included"`
 	Received  uint64     `json:"received" doc:"bytes of blobs that were received and verified; what was here before does not count"`
 	Seconds   float64    `json:"seconds"`
@@ -37,63 +37,60 @@ type Provided struct {
 	Error       string `json:"error,omitempty" doc:"why it was given up, or its last failure"`
 }
 
-// Fetch brings a blob or a hash sequence from iroh providers into the store and keeps it there, without a CID:
+// Fetch brings a blob or a hash sequence from iroh providers into the store and keeps it there, without a CID. No purge may run
+// meanwhile.
 //
 //	hash → tag → blobs.Downloader → store
 //
 // The tag comes first, so that a fetch that was cut goes on where it was, whatever cut it. Iroh peers get what is there from
 // then on, block by block.
-func (b *Bridge) Fetch(ctx context.Context, req FetchRequest, p Progress) (Fetched, error) {
-	t, err := b.seek(req.Content, req.Recursive, req.From)
+func (s *Side) Fetch(ctx context.Context, req FetchRequest, p Progress) (Fetched, error) {
+	t, err := s.Seek(req.Content, req.Recursive, req.From)
 	if err != nil {
 		return Fetched{}, err
 	}
-	download, err := b.downloading(t)
+	download, err := s.Downloading(t)
 	if err != nil {
 		return Fetched{}, err
 	}
-	if err := b.ops.Acquire(ctx, 1); err != nil {
-		return Fetched{}, err
+	if err := s.Keeper.Keep(t.Hash, t.Format); err != nil {
+		return Fetched{}, fmt.Errorf("%w", err)
 	}
-	defer b.ops.Release(1)
-	if err := b.keeper.Keep(t.hash, t.format); err != nil {
-		return Fetched{}, fmt.Errorf("bridge: %w", err)
-	}
-	if err := b.store.Sync(ctx); err != nil {
-		return Fetched{}, fmt.Errorf("bridge: %w", err)
+	if err := s.Store.Sync(ctx); err != nil {
+		return Fetched{}, fmt.Errorf("%w", err)
 	}
 	stats, err := download(ctx, each{p})
 	if err == nil {
-		err = b.store.Sync(ctx)
+		err = s.Store.Sync(ctx)
 	}
 	if err != nil {
-		return Fetched{}, errors.Join(err, b.unkeepNothing(t.hash))
+		return Fetched{}, errors.Join(err, s.unkeepNothing(t.Hash))
 	}
-	return b.fetched(t, stats)
+	return s.fetched(t, stats)
 }
 
 // unkeepNothing forgets a fetch of which nothing has come.
-func (b *Bridge) unkeepNothing(hash bao.Hash) error {
-	st, err := b.store.Status(hash)
+func (s *Side) unkeepNothing(hash bao.Hash) error {
+	st, err := s.Store.Status(hash)
 	if err == nil && st.State == store.Missing {
-		err = b.keeper.Unkeep(hash)
+		err = s.Keeper.Unkeep(hash)
 	}
 	if err != nil {
-		return fmt.Errorf("bridge: %w", err)
+		return fmt.Errorf("%w", err)
 	}
 	return nil
 }
 
-func (b *Bridge) fetched(t sought, stats blobs.Stats) (Fetched, error) {
-	c, err := b.describeKept(keeping.Item{Hash: t.hash, Format: t.format})
+func (s *Side) fetched(t naming.Sought, stats blobs.Stats) (Fetched, error) {
+	c, err := s.Describe(keeping.Item{Hash: t.Hash, Format: t.Format}, s.Presence.Endpoint.Addr())
 	if err != nil {
 		return Fetched{}, err
 	}
-	f := Fetched{Content: c, Blobs: stats.Blobs, Received: stats.Bytes, Seconds: stats.Took.Seconds(), Providers: []Provided{}}
-	for _, s := range stats.Providers {
-		one := Provided{EndpointID: s.ID.String(), Bytes: s.Bytes, Requests: s.Requests, Connections: s.Connections}
-		if s.Err != nil {
-			one.Error = s.Err.Error()
+	f := Fetched{Item: c, Blobs: stats.Blobs, Received: stats.Bytes, Seconds: stats.Took.Seconds(), Providers: []Provided{}}
+	for _, p := range stats.Providers {
+		one := Provided{EndpointID: p.ID.String(), Bytes: p.Bytes, Requests: p.Requests, Connections: p.Connections}
+		if p.Err != nil {
+			one.Error = p.Err.Error()
 		}
 		f.Providers = append(f.Providers, one)
 	}
@@ -108,35 +105,22 @@ func (e each) Blob(hash bao.Hash, size, have uint64) {
 	e.Item(hash.String(), int64(size-min(have, size)))
 }
 
-// seek reads what is to be fetched. A hash that is kept here is taken for what it was then said to be.
-func (b *Bridge) seek(text string, recursive bool, from []string) (sought, error) {
-	t, err := parseSought(text, recursive, from)
-	if err == nil && t.format == ticket.Raw {
-		t.format, err = b.keptFormat(t.hash)
-	}
-	return t, err
-}
-
-// downloading prepares the download of what is missing here, which is nothing if it is all here. What the sources say of
+// Downloading prepares the download of what is missing here, which is nothing if it is all here. What the sources say of
 // where they are is remembered.
-func (b *Bridge) downloading(t sought) (func(context.Context, blobs.Progress) (blobs.Stats, error), error) {
-	if have, err := b.keeper.Have(keeping.Item{Hash: t.hash, Format: t.format}); err != nil {
-		return nil, fmt.Errorf("bridge: %w", err)
+func (s *Side) Downloading(t naming.Sought) (func(context.Context, blobs.Progress) (blobs.Stats, error), error) {
+	if have, err := s.Keeper.Have(keeping.Item{Hash: t.Hash, Format: t.Format}); err != nil {
+		return nil, fmt.Errorf("%w", err)
 	} else if have.Complete {
 		return func(context.Context, blobs.Progress) (blobs.Stats, error) { return blobs.Stats{}, nil }, nil
 	}
-	if len(t.from) == 0 {
-		return nil, fmt.Errorf("%w: %s is not here; name who has it, with --from or by a ticket", ErrInvalid, t.hash)
+	if len(t.From) == 0 {
+		return nil, fmt.Errorf("%w: %s is not here; name who has it, with --from or by a ticket", naming.ErrInvalid, t.Hash)
 	}
-	n := b.online()
-	if n == nil {
-		return nil, errors.New("bridge: the network is not up")
-	}
-	for _, addr := range t.from {
-		n.presence.Learn(addr)
+	for _, addr := range t.From {
+		s.Presence.Learn(addr)
 	}
 	return func(ctx context.Context, p blobs.Progress) (blobs.Stats, error) {
-		stats, err := n.downloader.Fetch(ctx, t.from, t.hash, t.format, p)
+		stats, err := s.downloader.Fetch(ctx, t.From, t.Hash, t.Format, p)
 		return stats, fetchError(err)
 	}, nil
 }
@@ -147,9 +131,9 @@ func fetchError(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, bao.ErrHashMismatch):
-		return fmt.Errorf("%w: the provider sent bytes that do not match the hash; nothing of them was kept: %w", ErrVerify, err)
+		return fmt.Errorf("%w: the provider sent bytes that do not match the hash; nothing of them was kept: %w", naming.ErrVerify, err)
 	case errors.Is(err, blobs.ErrNotFound):
-		return fmt.Errorf("%w: the provider does not have the content: %w", ErrNotFound, err)
+		return fmt.Errorf("%w: the provider does not have the content: %w", naming.ErrNotFound, err)
 	}
-	return fmt.Errorf("bridge: %w", err)
+	return fmt.Errorf("%w", err)
 }

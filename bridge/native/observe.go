@@ -1,10 +1,11 @@
-package bridge
+package native
 
 import (
 	"context"
 	"errors"
 	"fmt"
 
+	"github.com/iroh-ipfs/bridge/bridge/naming"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
 )
@@ -31,37 +32,37 @@ type Observed struct {
 //	hash → blobs.Observe → provider's items, summed
 //
 // The root of a sequence is a blob like any other. Nothing that the provider says is proof.
-func (b *Bridge) Observe(ctx context.Context, req ObserveRequest, yield func(Observed) error) error {
+func (s *Side) Observe(ctx context.Context, req ObserveRequest, yield func(Observed) error) error {
 	var from []string
 	if req.From != "" {
 		from = []string{req.From}
 	}
-	t, err := parseSought(req.Content, false, from)
+	t, err := naming.ParseSought(req.Content, false, from)
 	if err != nil {
 		return err
 	}
-	if len(t.from) == 0 {
-		return fmt.Errorf("%w: name who is to be asked, with --from or by a ticket", ErrInvalid)
+	if len(t.From) == 0 {
+		return fmt.Errorf("%w: name who is to be asked, with --from or by a ticket", naming.ErrInvalid)
 	}
-	conn, err := b.dialAddr(ctx, t.from[len(t.from)-1])
+	conn, err := s.dialAddr(ctx, t.From[len(t.From)-1])
 	if err != nil {
 		return err
 	}
 	defer conn.CloseWithError(0, "")
-	o, err := blobs.Observe(ctx, conn, t.hash)
+	o, err := blobs.Observe(ctx, conn, t.Hash)
 	if err != nil {
-		return fmt.Errorf("bridge: %w", err)
+		return err
 	}
 	defer o.Close()
 	for {
 		there, err := o.Next()
 		switch {
 		case errors.Is(err, blobs.ErrNotFound):
-			return fmt.Errorf("%w: %w", ErrNotFound, err)
+			return fmt.Errorf("%w: %w", naming.ErrNotFound, err)
 		case err != nil:
-			return fmt.Errorf("bridge: %w", err)
+			return err
 		}
-		if err := yield(observed(t.hash, conn.RemoteID().String(), there)); err != nil {
+		if err := yield(observed(t.Hash, conn.RemoteID().String(), there)); err != nil {
 			return err
 		}
 		if req.Once || there.Complete() {

@@ -1,0 +1,99 @@
+// Package native is a bridge's side in the iroh network, in iroh's own words: hashes, tickets and endpoint ids, and no CIDs. It serves
+// the blobs of the store, and it fetches, pushes and observes.
+//
+// # What is here
+//
+// A [Stock] is what iroh peers can have of us: any blob of the store. Some of them are in links, some are kept without one, see
+// package keeping.
+//
+// # The ways
+//
+//	fetch    fetch.go     hash → tag → blobs.Downloader → store
+//	push     push.go      hash → store → blobs.Push → target
+//	observe  observe.go   hash → blobs.Observe → provider's items, summed
+//	served   events.go    blobs.Provider → log; a push → tag of who pushed
+//
+// # Trust
+//
+// Bytes are verified by packages blobs and provider before they are stored. Who may push is configured; everybody may have
+// everything.
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/iroh-ipfs/bridge/bridge/config"
+	"github.com/iroh-ipfs/bridge/bridge/presence"
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/provider"
+	"github.com/iroh-ipfs/bridge/iroh/key"
+)
+
+// Progress hears what is worked on, and how many bytes of it are done.
+type Progress interface {
+	Item(name string, size int64)
+	Bytes(n uint64)
+}
+
+// Side is the endpoint in its network, and what is done with it. Close ends it.
+type Side struct {
+	*Stock
+	Presence *presence.Presence
+
+	provider   *blobs.Provider
+	downloader *blobs.Downloader
+	log        *slog.Logger
+	life       context.Context
+	stop       context.CancelFunc
+	running    sync.WaitGroup
+}
+
+// Open starts the endpoint and serves the stock.
+func Open(cfg config.Config, secret key.SecretKey, stock *Stock, log *slog.Logger) (*Side, error) {
+	s := &Side{Stock: stock, log: log}
+	var err error
+	if s.Presence, err = presence.Open(cfg, secret, []string{blobs.ALPN}, log); err != nil {
+		return nil, fmt.Errorf("iroh: %w", err)
+	}
+	s.life, s.stop = context.WithCancel(context.Background())
+	s.provider = blobs.NewProvider(provider.Config{
+		Store: s.Store, Push: pushConfig(cfg.Push), Limits: providerLimits(cfg.Provider), Events: listener{s}, Logger: log,
+	})
+	s.downloader = blobs.NewDownloader(blobs.DownloaderConfig{Store: s.Store, Endpoint: s.Presence.Endpoint, Logger: log})
+	s.running.Go(s.accept)
+	return s, nil
+}
+
+// Close ends the endpoint and what surrounds it, and waits until nobody is served any more.
+func (s *Side) Close() error {
+	s.stop()
+	err := s.Presence.Close()
+	s.running.Wait()
+	if err != nil {
+		return fmt.Errorf("iroh: %w", err)
+	}
+	return nil
+}
+
+// accept serves connections until the endpoint closes.
+func (s *Side) accept() {
+	for {
+		conn, err := s.Presence.Endpoint.Accept(s.life)
+		if err != nil {
+			if s.life.Err() == nil {
+				s.log.Error("no iroh connection is accepted any more", "err", err)
+			}
+			return
+		}
+		s.running.Go(func() {
+			err := s.provider.Serve(s.life, conn)
+			if err != nil && !errors.Is(err, context.Canceled) {
+				s.log.Debug("iroh connection ended", "endpoint", conn.RemoteID().ShortString(), "err", err)
+			}
+		})
+	}
+}
