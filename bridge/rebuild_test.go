@@ -562,9 +562,7 @@ func TestLinksThatTheMappingForgot(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.contents = l.contents[1:]
-	if err := b.purge(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	purged(t, b)
 	if _, err := b.Map(t.Context(), last.CID); err != nil {
 		t.Error(err)
 	}
