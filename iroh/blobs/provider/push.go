@@ -50,8 +50,9 @@ func (a *answer) push(ctx context.Context) error {
 		_, _ = reader.ReadByte() // the end, so that the stream is not stopped before it
 	}
 	if in.stored {
-		// Whoever observes the blob now must not be told of something that a power cut takes back.
-		err = errors.Join(err, a.provider.cfg.Store.Sync(ctx))
+		// Whoever observes the blob now must not be told of something that a power cut takes back. That is the requester first of all,
+		// who closes the connection when it sees that all is there.
+		err = errors.Join(err, a.provider.cfg.Store.Sync(context.WithoutCancel(ctx)))
 	}
 	return err
 }
