@@ -4,7 +4,7 @@
 //	HASH                     a blob: 64 characters of lower-case hex, or base32
 //	sHASH                    a hash sequence and its children: an s before the hex
 //	TICKET                   a blob ticket: hash, format, and an endpoint that has it
-//	ENDPOINT_ID              64 characters of hex, or z-base-32
+//	ENDPOINT_ID              64 characters of hex, or base32
 //	endpoint ticket          an endpoint and where it is
 //
 // It is pure.
