@@ -55,7 +55,7 @@ func (b *Bridge) Add(ctx context.Context, req AddRequest, p Progress) (Content, 
 	case info.Mode().IsRegular():
 		root, err = disk.File(ctx, r, ".", recording.Item{}) // the root itself is the file
 	default:
-		err = fmt.Errorf("%w: %s is neither a file nor a folder", ErrInvalid, recording.Quote(req.Path))
+		err = fmt.Errorf("%w: %s is %s, neither a file nor a folder", ErrInvalid, recording.Quote(req.Path), kindName(info.Mode()))
 	}
 	if err != nil {
 		return Content{}, err
@@ -93,8 +93,8 @@ func (d *diskSource) List(_ context.Context, dir string) ([]recording.Item, erro
 			}
 			it.Target = filepath.ToSlash(it.Target)
 		case !mode.IsRegular():
-			return nil, fmt.Errorf("%w: %s is a %s, which has no bytes to add; remove it or add the files beside it one by one",
-				ErrInvalid, recording.Quote(filepath.Join(dir, f.Name())), mode)
+			return nil, fmt.Errorf("%w: %s is %s, which has no bytes to add; remove it or add the files beside it one by one",
+				ErrInvalid, recording.Quote(filepath.Join(dir, f.Name())), kindName(mode))
 		}
 		items = append(items, it)
 	}
@@ -139,6 +139,19 @@ func (d *diskSource) writer(path string, info fs.FileInfo) (*store.Writer, error
 		return d.b.store.NewInPlaceWriter(path, info)
 	}
 	return d.b.store.NewWriter(uint64(info.Size()))
+}
+
+// kindName says what something on disk is that is no file, folder or link.
+func kindName(mode fs.FileMode) string {
+	switch {
+	case mode&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case mode&fs.ModeSocket != 0:
+		return "a socket"
+	case mode&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "something special"
 }
 
 // pathError tells a path that is not there from one that cannot be read.
