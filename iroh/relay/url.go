@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
 // URL names a relay. It is comparable: two that are equal name the same relay. The zero value names none.
@@ -15,10 +16,10 @@ type URL struct{ text string }
 var ErrURL = errors.New("not the URL of a relay")
 
 // ParseURL reads a URL such as https://relay.example./ or http://127.0.0.1:3340. Its normal form has the host in lower
-// case, no default port, and a path. The dot at the end of a host name stays, as iroh has it. User names, queries and fragments
-// are refused.
+// case, no default port, and a path. The dot at the end of a host name stays, as iroh has it. User names, queries, fragments
+// and the zones of IPv6 addresses, which mean something on one machine only, are refused.
 func ParseURL(s string) (URL, error) {
-	if len(s) > maxURL || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
+	if len(s) > maxURL || !utf8.ValidString(s) || strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
 		return URL{}, fmt.Errorf("relay: %w", ErrURL)
 	}
 	u, err := url.Parse(s)
@@ -27,7 +28,7 @@ func ParseURL(s string) (URL, error) {
 		return URL{}, fmt.Errorf("relay: %w: %w", ErrURL, err)
 	case u.Scheme != "http" && u.Scheme != "https":
 		return URL{}, fmt.Errorf("relay: %w: %q does not begin with https://", ErrURL, s)
-	case strings.Trim(u.Hostname(), ".") == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "":
+	case strings.Trim(u.Hostname(), ".") == "" || strings.Contains(u.Hostname(), "%") || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "":
 		return URL{}, fmt.Errorf("relay: %w: %q is more or less than a host and a port", ErrURL, s)
 	}
 	u.Host = strings.ToLower(u.Host)
@@ -37,7 +38,11 @@ func ParseURL(s string) (URL, error) {
 	if u.Path == "" {
 		u.Path = "/"
 	}
-	return URL{u.String()}, nil
+	text := u.String()
+	if len(text) > maxURL { // what is not ASCII takes three times the room
+		return URL{}, fmt.Errorf("relay: %w: it is too long", ErrURL)
+	}
+	return URL{text}, nil
 }
 
 func defaultPort(scheme string) string {
