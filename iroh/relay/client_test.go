@@ -264,6 +264,9 @@ func TestProbe(t *testing.T) {
 		if l.URL != m[i].URL || (l.Err == nil) != (i < 2) || (l.Value > 0) != (i < 2) {
 			t.Errorf("%s: %v, %v", l.URL, l.Value, l.Err)
 		}
+		if l.Err == nil && (time.Since(l.At) > 10*time.Second || l.At.Sub(l.Date).Abs() > 3*time.Second) {
+			t.Errorf("%s: its clock says %s at %s", l.URL, l.Date, l.At)
+		}
 	}
 	if u := Nearest(found, URL{}); u != m[0].URL && u != m[1].URL {
 		t.Errorf("nearest is %s", u)

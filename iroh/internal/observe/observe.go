@@ -98,9 +98,10 @@ func (o *Observer) run() {
 	if !slices.ContainsFunc(o.cfg.Relays, func(n relay.Node) bool { return n.QAD() != 0 }) {
 		return
 	}
-	for {
+	thorough := len(o.cfg.Relays) > 1 // the first one, which whoever chooses among the relays shares
+	for ; ; thorough = false {
 		began := time.Now()
-		answered := slices.ContainsFunc(o.Round(o.ctx, false), func(s Seen) bool {
+		answered := slices.ContainsFunc(o.Round(o.ctx, thorough), func(s Seen) bool {
 			return s.V4.asked && s.V4.Err == nil || s.V6.asked && s.V6.Err == nil
 		})
 		wait := roundEvery

@@ -11,7 +11,7 @@ import (
 )
 
 // Round asks the relays and returns what is known then. A thorough one also thorough them, and does not believe the connection that
-// it has. Rounds take turns; who has to wait for one that began meanwhile shares it.
+// it has. Rounds take turns; who has to wait for one that has begun just now or meanwhile shares it.
 func (o *Observer) Round(ctx context.Context, thorough bool) []Seen {
 	asked := time.Now()
 	select {
@@ -22,7 +22,7 @@ func (o *Observer) Round(ctx context.Context, thorough bool) []Seen {
 		return o.Seen()
 	}
 	defer func() { <-o.turn }()
-	if o.began.After(asked) && (o.thorough || !thorough) {
+	if o.began.After(asked.Add(-settle)) && (o.thorough || !thorough) {
 		return o.Seen()
 	}
 	o.began, o.thorough = time.Now(), thorough
@@ -31,7 +31,11 @@ func (o *Observer) Round(ctx context.Context, thorough bool) []Seen {
 	defer context.AfterFunc(o.ctx, cancel)()
 	found, links := o.ask(ctx, thorough)
 	o.choose(links)
-	return o.store(found, ctx.Err() == nil)
+	whole := ctx.Err() == nil
+	if !whole {
+		o.began = time.Time{} // nobody shares it
+	}
+	return o.store(found, whole)
 }
 
 // ask asks all at once.
