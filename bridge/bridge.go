@@ -29,16 +29,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/gofrs/flock"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/iroh-ipfs/bridge/bridge/config"
+	"github.com/iroh-ipfs/bridge/bridge/folder"
 	"github.com/iroh-ipfs/bridge/bridge/keeping"
 	"github.com/iroh-ipfs/bridge/bridge/naming"
 	"github.com/iroh-ipfs/bridge/bridge/native"
@@ -66,7 +64,7 @@ var (
 	// ErrPartial: some items of several failed, and the others are good.
 	ErrPartial = errors.New("some items failed")
 	// ErrBusy: another process uses the data folder.
-	ErrBusy = errors.New("the data folder is in use")
+	ErrBusy = folder.ErrBusy
 	// ErrDamaged: the mapping database cannot be opened or read. [Rebuild] mends it.
 	ErrDamaged = errors.New("the mapping database is damaged or missing; stop the daemon, if one runs, and run `bridge verify --repair`")
 )
@@ -74,13 +72,10 @@ var (
 // Bridge is an open data folder and, once [Bridge.Online] was called, the two nodes over it. Its methods may be called
 // from several goroutines.
 type Bridge struct {
-	dir string
 	cfg config.Config
 	log *slog.Logger
 
-	lock     *flock.Flock
-	begun    bool // this process has noted that the folder is open
-	cut      bool // an earlier one has not noted that it is closed
+	folder   *folder.Folder
 	store    *store.Store
 	stock    *native.Stock
 	mapping  mapping.Store
@@ -127,7 +122,9 @@ func Open(dir string, cfg config.Config, log *slog.Logger) (*Bridge, error) {
 		b.Close()
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
-	b.mend(b.life)
+	if b.folder.Cut() {
+		b.mend(b.life)
+	}
 	b.running.Go(b.purgeLoop)
 	b.wakePurge() // what an earlier process left
 	return b, nil
@@ -138,32 +135,18 @@ func prepare(dir string, cfg config.Config, log *slog.Logger) (_ *Bridge, err er
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, fmt.Errorf("bridge: data folder: %w", err)
+	data, err := folder.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("bridge: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("bridge: data folder: %w", err)
-	}
-	b := &Bridge{dir: dir, cfg: cfg, log: log, ops: semaphore.NewWeighted(allOps), purgeWake: make(chan struct{}, 1)}
+	b := &Bridge{folder: data, cfg: cfg, log: log, ops: semaphore.NewWeighted(allOps), purgeWake: make(chan struct{}, 1)}
 	b.life, b.stop = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			b.Close()
 		}
 	}()
-	b.lock = flock.New(filepath.Join(dir, "lock"))
-	held, err := b.lock.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("bridge: locking the data folder: %w", err)
-	}
-	if !held {
-		b.lock = nil
-		return nil, fmt.Errorf("%w: another process has %s open; stop it, or wait until its daemon is ready", ErrBusy, dir)
-	}
-	if err = b.begin(); err != nil {
-		return nil, err
-	}
-	if b.store, err = store.Open(filepath.Join(dir, "blobs"), store.Config{Logger: log}); err != nil {
+	if b.store, err = store.Open(data.Blobs(), store.Config{Logger: log}); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
 	b.stock = &native.Stock{
@@ -176,9 +159,17 @@ func prepare(dir string, cfg config.Config, log *slog.Logger) (_ *Bridge, err er
 	return b, nil
 }
 
+// mend makes good what a process that was killed left between a link's entry in the register and the link, before anybody sees
+// anything: else content would turn up later that was not there at first. What it cannot do the purge tries again.
+func (b *Bridge) mend(ctx context.Context) {
+	if err := b.look(ctx); err != nil {
+		b.log.Error("looking through the links after a crash", "err", mappingError(err))
+	}
+}
+
 // openMapping opens the mapping database, which must be there if there ever was one.
 func (b *Bridge) openMapping(existing bool) error {
-	index, err := pebble.Open(b.mappingDir(), pebble.Config{Logger: b.log, Existing: existing})
+	index, err := pebble.Open(b.folder.Mapping(), pebble.Config{Logger: b.log, Existing: existing})
 	if err != nil {
 		return mappingError(err)
 	}
@@ -195,7 +186,7 @@ func mappingError(err error) error {
 }
 
 // Dir returns the data folder's absolute path.
-func (b *Bridge) Dir() string { return b.dir }
+func (b *Bridge) Dir() string { return b.folder.Dir() }
 
 // Close ends the networks, waits for everything that runs, and closes the stores.
 func (b *Bridge) Close() error {
@@ -215,13 +206,8 @@ func (b *Bridge) Close() error {
 	if b.store != nil {
 		errs = append(errs, b.store.Close())
 	}
-	if errors.Join(errs...) == nil {
-		errs = append(errs, b.end())
-	}
-	if b.lock != nil {
-		errs = append(errs, b.lock.Unlock())
-	}
-	return errors.Join(errs...)
+	well := errors.Join(errs...) == nil && (b.audited.Load() || !b.folder.Cut())
+	return errors.Join(append(errs, b.folder.Close(well))...)
 }
 
 // settle waits a moment for operations whose callers were cut off, and purges what is due: a command without a daemon
@@ -295,5 +281,5 @@ func (b *Bridge) record(ctx context.Context, profile *unixfs.Profile) (r *record
 }
 
 func (b *Bridge) irohKey() (key.SecretKey, error) {
-	return key.LoadOrCreate(filepath.Join(b.dir, "iroh.key"))
+	return key.LoadOrCreate(b.folder.IrohKey())
 }

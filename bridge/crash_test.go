@@ -21,14 +21,14 @@ func cutShort(t *testing.T, dir, c string) {
 	if err := errors.Join(m.Delete(t.Context(), mustCID(t, c)), m.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, runningName), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "running"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func isRunning(t *testing.T, dir string) bool {
 	t.Helper()
-	_, err := os.Stat(filepath.Join(dir, runningName))
+	_, err := os.Stat(filepath.Join(dir, "running"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -46,7 +45,7 @@ func (b *Bridge) Identity() (Identity, error) {
 	if err != nil {
 		return Identity{}, fmt.Errorf("bridge: %w", err)
 	}
-	p, err := host.LoadOrCreateKey(b.libp2pKeyPath())
+	p, err := host.LoadOrCreateKey(b.folder.Libp2pKey())
 	if err != nil {
 		return Identity{}, fmt.Errorf("bridge: %w", err)
 	}
@@ -68,8 +67,6 @@ func (b *Bridge) ownAddr() (addr ticket.EndpointAddr) {
 	return addr
 }
 
-func (b *Bridge) libp2pKeyPath() string { return filepath.Join(b.dir, "libp2p.key") }
-
 // connect opens the sockets of both networks.
 func (b *Bridge) connect(ctx context.Context, cfg config.Config) (_ *network, err error) {
 	n := &network{}
@@ -86,7 +83,7 @@ func (b *Bridge) connect(ctx context.Context, cfg config.Config) (_ *network, er
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
 	n.host, err = host.New(ctx, host.Config{
-		KeyFile: b.libp2pKeyPath(), Listen: cfg.Libp2p.Listen, Bootstrap: cfg.Libp2p.Bootstrap, Local: cfg.Local, Roots: b.roots, Logger: b.log,
+		KeyFile: b.folder.Libp2pKey(), Listen: cfg.Libp2p.Listen, Bootstrap: cfg.Libp2p.Bootstrap, Local: cfg.Local, Roots: b.roots, Logger: b.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bridge: libp2p host: %w", err)

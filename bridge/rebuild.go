@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 
 	"github.com/iroh-ipfs/bridge/bridge/config"
 	"github.com/iroh-ipfs/bridge/bridge/naming"
@@ -40,9 +39,9 @@ func Rebuild(ctx context.Context, dir string, cfg config.Config, log *slog.Logge
 		return out, err
 	}
 	if !known {
-		return out, fmt.Errorf("%w: nothing was ever linked in %s; check the data folder", ErrNotFound, b.dir)
+		return out, fmt.Errorf("%w: nothing was ever linked in %s; check the data folder", ErrNotFound, b.Dir())
 	}
-	out.Aside, err = pebble.Rebuild(b.mappingDir(), pebble.Config{Logger: log}, func(m mapping.Store) error {
+	out.Aside, err = pebble.Rebuild(b.folder.Mapping(), pebble.Config{Logger: log}, func(m mapping.Store) error {
 		b.mapping, b.register = m, recording.NewRegister(b.store, m)
 		defer func() { b.mapping = nil }() // pebble closes it
 		err := b.scrubber().Restore(ctx, p, func(f Finding) error {
@@ -87,5 +86,3 @@ func (b *Bridge) forgetLost(ctx context.Context, t naming.Target) (Mapped, error
 	}
 	return m, nil
 }
-
-func (b *Bridge) mappingDir() string { return filepath.Join(b.dir, "mapping") }
