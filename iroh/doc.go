@@ -53,7 +53,8 @@
 // where the peer is, and what it says joins the race as it comes. A peer that answers where it is said to be costs no look-up.
 //
 // A connection that was dialed through a relay moves to the first direct address on which the peer answers a PATH_CHALLENGE
-// (RFC 9000, section 9). The addresses are probed after the dial and again after pauses of 1 to 60 s. A server of this package
+// (RFC 9000, section 9). The addresses are probed after the dial and again after pauses of 1 to 60 s, with those that the
+// resolver knows. A server of this package
 // opens its NAT for a client that says, in the handshake through the relay, where others see it (package internal/punch): so two
 // of them meet directly where both NATs show everybody the same address. A connection that has moved, or that was direct from
 // the start, does not go to a relay when its path breaks: it ends with the idle timeout. One that a peer has dialed moves when the

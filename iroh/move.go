@@ -4,22 +4,55 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
+
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
 // seekDirect moves a connection that was dialed through a relay to the first direct address that proves itself, and tries
-// again and again until one does or the connection ends.
+// again and again until one does or the connection ends. Between rounds the resolver is asked for more addresses.
 func (c *Conn) seekDirect(direct []netip.AddrPort) {
 	defer c.endpoint.wg.Done()
 	ctx := c.quic.Context()
-	for pause := firstSeek; len(direct) > 0 && ctx.Err() == nil; pause = min(2*pause, lastSeek) {
+	if len(direct) == 0 {
+		direct = c.findDirect(ctx, direct)
+	}
+	for pause := firstSeek; ctx.Err() == nil; pause = min(2*pause, lastSeek) {
 		for _, a := range direct {
 			if c.moveTo(ctx, a) {
 				return
 			}
 		}
 		sleep(ctx, pause)
+		if direct = c.findDirect(ctx, direct); len(direct) == 0 && c.endpoint.cfg.Resolver == nil {
+			return
+		}
 	}
+}
+
+// findDirect adds the addresses that the resolver knows.
+func (c *Conn) findDirect(ctx context.Context, known []netip.AddrPort) []netip.AddrPort {
+	e := c.endpoint
+	if e.cfg.Resolver == nil {
+		return known
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	// What it does not find in this time it may remember for the next round.
+	_ = e.cfg.Resolver.Follow(ctx, c.id, func(addr ticket.EndpointAddr) bool {
+		more, err := e.directTargets(addr)
+		if err != nil || addr.ID != c.id {
+			return true
+		}
+		for _, a := range more {
+			if len(known) < 2*maxDialAddrs && !slices.Contains(known, a) {
+				known = append(known, a)
+			}
+		}
+		return true
+	})
+	return known
 }
 
 // moveTo makes a direct address the connection's path if it leads to the peer, which only the peer can prove (RFC 9000,

@@ -130,6 +130,32 @@ func TestDialByIDThroughARelay(t *testing.T) {
 	}
 }
 
+// A ticket names the relay alone, which answers at once; the resolver knows the way that is better.
+func TestRelayedConnectionLearnsADirectPath(t *testing.T) {
+	server := peertest.Relay(t, peer.RelayConfig{})
+	b := relayed(t, server)
+	conns := serve(t, b)
+	known := new(discovery.Static)
+	known.Add(at(b, silent(t, "127.0.0.1"), b.socket.local))
+	r := discovery.NewResolver(discovery.ResolverConfig{Sources: []discovery.Source{known, slow{name: "silent"}}})
+	t.Cleanup(func() { r.Close() })
+	home, err := relay.ParseMap(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := endpoint(t, "127.0.0.1", func(c *Config) { c.Resolver, c.Relays = r, home })
+	c, err := a.Dial(deadline(t), byRelay(b), testALPN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := c.Path(); p.Relay != server.URL {
+		t.Errorf("began on %v", p)
+	}
+	eventually(t, "it moves", func() bool { return c.Path().Addr == b.socket.local })
+	<-conns
+	exchange(t, c, random(100_000))
+}
+
 func TestDialErrorsNameWhatWasAsked(t *testing.T) {
 	id := testKey(t).ID()
 	nobody, wrong := new(discovery.Static), new(discovery.Static)
