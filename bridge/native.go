@@ -6,6 +6,7 @@ import (
 
 	"github.com/iroh-ipfs/bridge/bridge/blocks"
 	"github.com/iroh-ipfs/bridge/bridge/native"
+	"github.com/iroh-ipfs/bridge/bridge/peers"
 )
 
 // irohSide is the iroh side, once it is online.
@@ -53,4 +54,12 @@ func (b *Bridge) Observe(ctx context.Context, req native.ObserveRequest, yield f
 // Ticket makes a ticket of content that is here; while the bridge is not online it has the endpoint id alone.
 func (b *Bridge) Ticket(ctx context.Context, req native.TicketRequest) (native.Ticket, error) {
 	return b.stock.Ticket(ctx, req, b.ownAddr())
+}
+
+// Peers lists the connections on both networks.
+func (b *Bridge) Peers() peers.List {
+	if n := b.online(); n != nil {
+		return peers.Of(n.iroh.Presence.Endpoint, n.host)
+	}
+	return peers.List{Peers: []peers.Peer{}}
 }

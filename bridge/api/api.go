@@ -53,6 +53,7 @@ import (
 	"github.com/iroh-ipfs/bridge/bridge"
 	"github.com/iroh-ipfs/bridge/bridge/doctor"
 	"github.com/iroh-ipfs/bridge/bridge/native"
+	"github.com/iroh-ipfs/bridge/bridge/peers"
 )
 
 // Service is what the API offers, and what its client gives back: the bridge itself behaves the same.
@@ -71,7 +72,7 @@ type Service interface {
 	Remove(ctx context.Context, target string) (bridge.Mapped, error)
 	Identity() (bridge.Identity, error)
 	Ticket(ctx context.Context, req native.TicketRequest) (native.Ticket, error)
-	Peers(ctx context.Context) (bridge.Peers, error)
+	Peers(ctx context.Context) (peers.List, error)
 	Doctor(ctx context.Context) (doctor.Diagnosis, error)
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/iroh-ipfs/bridge/bridge"
 	"github.com/iroh-ipfs/bridge/bridge/doctor"
 	"github.com/iroh-ipfs/bridge/bridge/native"
+	"github.com/iroh-ipfs/bridge/bridge/peers"
 )
 
 // ErrNoDaemon says that no daemon runs on the data folder.
@@ -226,8 +227,8 @@ func (c *Client) Ticket(ctx context.Context, req native.TicketRequest) (native.T
 }
 
 // Peers implements Service.
-func (c *Client) Peers(ctx context.Context) (bridge.Peers, error) {
-	return get[bridge.Peers](ctx, c, "GET", "/api/v1/peers")
+func (c *Client) Peers(ctx context.Context) (peers.List, error) {
+	return get[peers.List](ctx, c, "GET", "/api/v1/peers")
 }
 
 // Doctor implements Service.

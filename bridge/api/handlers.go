@@ -14,6 +14,7 @@ import (
 	"github.com/iroh-ipfs/bridge/bridge"
 	"github.com/iroh-ipfs/bridge/bridge/doctor"
 	"github.com/iroh-ipfs/bridge/bridge/native"
+	"github.com/iroh-ipfs/bridge/bridge/peers"
 )
 
 // Local makes the service of an open bridge.
@@ -21,7 +22,7 @@ func Local(b *bridge.Bridge) Service { return local{b} }
 
 type local struct{ *bridge.Bridge }
 
-func (l local) Peers(context.Context) (bridge.Peers, error) { return l.Bridge.Peers(), nil }
+func (l local) Peers(context.Context) (peers.List, error) { return l.Bridge.Peers(), nil }
 
 func (l local) Open(ctx context.Context, target string, p bridge.Progress) (Reading, error) {
 	e, err := l.Bridge.Open(ctx, target, p)
@@ -147,7 +148,7 @@ func (h *handlers) ticket(ctx context.Context, in *ticketInput) (*bodyOf[native.
 	return answer(h.cfg.Service.Ticket(ctx, native.TicketRequest{Content: in.Target, Recursive: in.Recursive, Parts: in.Parts}))
 }
 
-func (h *handlers) peers(ctx context.Context, _ *struct{}) (*bodyOf[bridge.Peers], error) {
+func (h *handlers) peers(ctx context.Context, _ *struct{}) (*bodyOf[peers.List], error) {
 	return answer(h.cfg.Service.Peers(ctx))
 }
 

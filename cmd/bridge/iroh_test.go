@@ -12,6 +12,7 @@ import (
 	"github.com/iroh-ipfs/bridge/bridge"
 	"github.com/iroh-ipfs/bridge/bridge/doctor"
 	"github.com/iroh-ipfs/bridge/bridge/native"
+	"github.com/iroh-ipfs/bridge/bridge/peers"
 )
 
 // daemon runs one in this process, on a data folder of its own.
@@ -114,7 +115,7 @@ func TestIrohCommands(t *testing.T) {
 	if code, out, errs := call(t, here, "ticket", mine.Hash); code != 0 || !strings.HasPrefix(out, "blob") || !strings.Contains(errs, "no daemon") {
 		t.Errorf("%d %q %q", code, out, errs)
 	}
-	lines[bridge.Peer](t, there, "peers")
+	lines[peers.Peer](t, there, "peers")
 	if d := lines[doctor.Diagnosis](t, there, "doctor")[0]; !d.Daemon || d.EndpointID != r.EndpointID {
 		t.Errorf("%+v", d)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/iroh-ipfs/bridge/bridge"
 	"github.com/iroh-ipfs/bridge/bridge/api"
 	"github.com/iroh-ipfs/bridge/bridge/doctor"
+	"github.com/iroh-ipfs/bridge/bridge/peers"
 )
 
 func (a *app) peersCommand() *cobra.Command {
@@ -32,10 +33,10 @@ func (a *app) peersCommand() *cobra.Command {
 }
 
 // printPeers writes a line for each connection, or a JSON object.
-func (a *app) printPeers(peers []bridge.Peer) error {
+func (a *app) printPeers(all []peers.Peer) error {
 	enc := json.NewEncoder(a.stdout)
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	for _, p := range peers {
+	for _, p := range all {
 		if a.json {
 			if err := enc.Encode(p); err != nil {
 				return err

@@ -1,7 +1,11 @@
-package bridge
+// Package peers lists who a bridge is connected with, on both networks.
+package peers
 
 import (
 	"time"
+
+	"github.com/iroh-ipfs/bridge/ipfs/host"
+	"github.com/iroh-ipfs/bridge/iroh"
 )
 
 // Peer is a connection with somebody, on either network.
@@ -19,25 +23,21 @@ type Peer struct {
 	Received  uint64    `json:"received" doc:"bytes, likewise"`
 }
 
-// Peers is everybody that this bridge is connected with.
-type Peers struct {
+// List is everybody that a bridge is connected with.
+type List struct {
 	Peers []Peer `json:"peers"`
 }
 
-// Peers lists the connections on both networks, those of iroh first.
-func (b *Bridge) Peers() Peers {
-	out := Peers{Peers: []Peer{}}
-	n := b.online()
-	if n == nil {
-		return out
-	}
-	for _, c := range n.iroh.Presence.Endpoint.Conns() {
+// Of lists the connections of an iroh endpoint and of a libp2p host, those of iroh first.
+func Of(e *iroh.Endpoint, h *host.Host) List {
+	out := List{Peers: []Peer{}}
+	for _, c := range e.Conns() {
 		out.Peers = append(out.Peers, Peer{
 			Network: "iroh", ID: c.ID.String(), Path: c.Path.String(), Relayed: c.Path.Relay != "", Transport: "quic", Protocol: c.ALPN,
 			Dialed: c.Dialed, Since: c.Since, RTTMillis: millis(c.RTT), Sent: c.Sent.Bytes, Received: c.Received.Bytes,
 		})
 	}
-	for _, c := range n.host.Conns() {
+	for _, c := range h.Conns() {
 		out.Peers = append(out.Peers, Peer{
 			Network: "libp2p", ID: c.Peer.String(), Path: c.Addr, Transport: c.Transport, Dialed: c.Dialed,
 			Since: c.Since, RTTMillis: millis(c.RTT), Sent: c.Sent, Received: c.Received,
