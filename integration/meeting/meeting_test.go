@@ -159,6 +159,33 @@ func TestFetchByIDAlone(t *testing.T) {
 	}
 }
 
+// TestFetchFromSeveral providers, of which one is gone: the others do it, and what each gave is said. Expose takes them as well.
+func TestFetchFromSeveral(t *testing.T) {
+	w := newTown(t, peer.RelayConfig{Dir: t.TempDir()})
+	name := file(t, 24<<20)
+	var flags []string
+	var nodes []*peer.RustNode
+	for range 3 {
+		node := peertest.Serve(t, w.rust, name)
+		nodes, flags = append(nodes, node), append(flags, "--from", node.ID)
+	}
+	if err := nodes[0].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	d, _ := w.bridge(t)
+	got := objects[fetched](t, d, append([]string{"fetch", nodes[0].Items[0].Hash}, flags...)...)[0]
+	if got.Kept.State != "complete" || len(got.Providers) != 3 || got.Providers[0].Bytes != 0 || got.Providers[1].Bytes+got.Providers[2].Bytes != 24<<20 {
+		t.Errorf("%+v", got)
+	}
+	other, _ := w.bridge(t)
+	c := objects[peer.Content](t, other, append([]string{"expose", nodes[0].Items[0].Hash}, flags...)...)[0]
+	out := filepath.Join(t.TempDir(), "out")
+	if r := other.Run(peertest.Context(t), "get", c.CID, "-o", out); r.Status != 0 {
+		t.Fatal(r.Stderr)
+	}
+	same(t, out, name)
+}
+
 // TestFoundByIDAlone: a Rust node that has no sockets of its own fetches from us by a ticket with our id alone, and by one with
 // our relay.
 func TestFoundByIDAlone(t *testing.T) {
