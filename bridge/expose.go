@@ -30,7 +30,8 @@ type ExposeRequest struct {
 //	ticket → blobs.Downloader → store → pieces → UnixFS leaves → mapping.Commit → provide
 //
 // A raw blob becomes a file, a collection a folder, any other hash sequence a folder of numbered files. What is here
-// already is not fetched again; a download that was cut goes on where it was.
+// already is not fetched again. All of it is linked or nothing stays: what a download that was cut has brought is swept, unless it was
+// begun by Fetch, which keeps it.
 func (b *Bridge) Expose(ctx context.Context, req ExposeRequest, p Progress) (Content, error) {
 	t, err := b.stock.Seek(req.Ticket, false, req.From)
 	if err != nil {
