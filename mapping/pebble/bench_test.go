@@ -148,9 +148,9 @@ func BenchmarkRef(b *testing.B) {
 	}
 }
 
-// TestFigures holds what the design promises: 100,000 rows a second (a tenth of
-// that here, for slow and busy machines), less than 100 bytes for each, at most
-// 40 MB of memory.
+// TestFigures holds what rows cost: 100,000 rows a second where the machine is
+// its own (a tenth of that is asked here, for slow and busy ones), less than 100
+// bytes for each, at most 40 MB of memory.
 func TestFigures(t *testing.T) {
 	const rows = 500_000
 	dir := t.TempDir()
