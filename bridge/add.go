@@ -4,15 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
-	"github.com/iroh-ipfs/bridge/bridge/pieces"
+	"github.com/iroh-ipfs/bridge/bridge/ondisk"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
-	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/mapping"
 )
 
@@ -47,7 +45,7 @@ func (b *Bridge) Add(ctx context.Context, req AddRequest, p Progress) (Content, 
 		return Content{}, err
 	}
 	defer end()
-	disk := &diskSource{b: b, root: req.Path, inPlace: req.InPlace, progress: p}
+	disk := &ondisk.Source{Store: b.store, Root: req.Path, InPlace: req.InPlace, Progress: p}
 	var root unixfs.Entry
 	switch {
 	case info.IsDir():
@@ -55,7 +53,7 @@ func (b *Bridge) Add(ctx context.Context, req AddRequest, p Progress) (Content, 
 	case info.Mode().IsRegular():
 		root, err = disk.File(ctx, r, ".", recording.Item{}) // the root itself is the file
 	default:
-		err = fmt.Errorf("%w: %s is %s, neither a file nor a folder", ErrInvalid, recording.Quote(req.Path), kindName(info.Mode()))
+		err = fmt.Errorf("%w: %s is %s, neither a file nor a folder", ErrInvalid, recording.Quote(req.Path), ondisk.KindName(info.Mode()))
 	}
 	if err != nil {
 		return Content{}, err
@@ -65,93 +63,6 @@ func (b *Bridge) Add(ctx context.Context, req AddRequest, p Progress) (Content, 
 		return Content{}, err
 	}
 	return b.linked(link), nil
-}
-
-// diskSource is a file or folder on disk.
-type diskSource struct {
-	b        *Bridge
-	root     string
-	inPlace  bool
-	progress Progress
-}
-
-func (d *diskSource) List(_ context.Context, dir string) ([]recording.Item, error) {
-	found, err := os.ReadDir(filepath.Join(d.root, filepath.FromSlash(dir)))
-	if err != nil {
-		return nil, pathError(err)
-	}
-	items := make([]recording.Item, 0, len(found))
-	for _, f := range found {
-		it := recording.Item{Name: f.Name()}
-		switch mode := f.Type(); {
-		case mode.IsDir():
-			it.Kind = unixfs.KindDirectory
-		case mode&fs.ModeSymlink != 0:
-			it.Kind = unixfs.KindSymlink
-			if it.Target, err = os.Readlink(filepath.Join(d.root, filepath.FromSlash(dir), f.Name())); err != nil {
-				return nil, pathError(err)
-			}
-			it.Target = filepath.ToSlash(it.Target)
-		case !mode.IsRegular():
-			return nil, fmt.Errorf("%w: %s is %s, which has no bytes to add; remove it or add the files beside it one by one",
-				ErrInvalid, recording.Quote(filepath.Join(dir, f.Name())), kindName(mode))
-		}
-		items = append(items, it)
-	}
-	return items, nil
-}
-
-func (d *diskSource) File(ctx context.Context, r *recording.Recording, name string, _ recording.Item) (_ unixfs.Entry, err error) {
-	full := filepath.Join(d.root, filepath.FromSlash(name))
-	f, err := os.Open(full)
-	if err != nil {
-		return unixfs.Entry{}, pathError(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return unixfs.Entry{}, pathError(err)
-	}
-	d.progress.Item(name, info.Size())
-	w, err := d.writer(full, info)
-	if err != nil {
-		return unixfs.Entry{}, err
-	}
-	defer w.Abort() // nothing, once committed
-	size := uint64(info.Size())
-	file := r.BeginFile(size)
-	h := pieces.New(ctx, size, r.Profile(), false, func(p *pieces.Piece) error {
-		if err := w.Add(p.Tree, p.Data); err != nil {
-			return err
-		}
-		d.progress.Bytes(uint64(len(p.Data)))
-		return file.Add(p.Leaves)
-	})
-	_, err = h.ReadFrom(f)
-	if err = h.Close(err); err != nil {
-		return unixfs.Entry{}, fmt.Errorf("reading %s: %w", recording.Quote(name), err)
-	}
-	return r.EndFile(ctx, name, file, w)
-}
-
-func (d *diskSource) writer(path string, info fs.FileInfo) (*store.Writer, error) {
-	if d.inPlace {
-		return d.b.store.NewInPlaceWriter(path, info)
-	}
-	return d.b.store.NewWriter(uint64(info.Size()))
-}
-
-// kindName says what something on disk is that is no file, folder or link.
-func kindName(mode fs.FileMode) string {
-	switch {
-	case mode&fs.ModeNamedPipe != 0:
-		return "a named pipe"
-	case mode&fs.ModeSocket != 0:
-		return "a socket"
-	case mode&fs.ModeDevice != 0:
-		return "a device"
-	}
-	return "something special"
 }
 
 // pathError tells a path that is not there from one that cannot be read.
@@ -170,5 +81,3 @@ func (b *Bridge) linked(l mapping.Link) Content {
 	}
 	return b.describe(l)
 }
-
-var _ io.ReaderFrom = (*pieces.Hasher)(nil)

@@ -25,11 +25,18 @@ func TestWhatHasNoBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	for path, want := range map[string]string{
-		dir: `"p" is a named pipe`, pipe: "is a named pipe", sockets: `"s" is a socket`, filepath.Join(sockets, "s"): "is a socket", "/dev/null": "is a device",
+	for path, want := range map[string]struct {
+		err  error
+		text string
+	}{
+		dir:                         {ErrContent, `"p" is a named pipe`},
+		pipe:                        {ErrInvalid, "is a named pipe"},
+		sockets:                     {ErrContent, `"s" is a socket`},
+		filepath.Join(sockets, "s"): {ErrInvalid, "is a socket"},
+		"/dev/null":                 {ErrInvalid, "is a device"},
 	} {
-		if _, err := b.Add(t.Context(), AddRequest{Path: path}, Silent{}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want a word like %q", path, err, want)
+		if _, err := b.Add(t.Context(), AddRequest{Path: path}, Silent{}); !errors.Is(err, want.err) || !strings.Contains(err.Error(), want.text) {
+			t.Errorf("%s: got %v, want %v and a word like %q", path, err, want.err, want.text)
 		}
 	}
 }
