@@ -140,7 +140,7 @@ func (f *fetch) whole(ctx context.Context, want wanted, limit uint64) error {
 		response.Next()
 		err = l.receive(ctx, response, want, limit, t)
 		if errors.Is(err, store.ErrIncomplete) || err == nil {
-			err = f.small.wait()
+			err = l.tray.empty()
 			l.done(t, 0)
 		}
 		if err != nil {

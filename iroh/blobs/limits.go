@@ -22,8 +22,14 @@ const (
 	// stored at once, without a partial.
 	smallBlob = 64 << 10
 
-	// shelfPlaces is how many such children wait to be stored: 4 MiB at most.
-	shelfPlaces = 64
+	// trayBytes and trayBlobs are how many such children are stored together, and shelfPlaces how many times that waits for the disk:
+	// 2 MiB at most, and a tray for each stream.
+	trayBytes   = 64 << 10
+	trayBlobs   = 512
+	shelfPlaces = 16
+
+	// maxBatch is how many children are in one request.
+	maxBatch = 64 << 10
 
 	// maxProviders is how many of the providers of a fetch are looked at, maxStarted how many are dialed or asked at a time, and maxActive how
 	// many of them without those that are slow to answer. It stops lists of thousands of providers that do not exist, or that all answer.

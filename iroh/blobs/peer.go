@@ -99,7 +99,7 @@ func (p *peer) session(ctx context.Context) {
 	for range p.lanes {
 		running.Go(func() {
 			defer stop() // the others end with the first
-			(&lane{fetch: p.fetch, peer: p, conn: conn}).run(ctx)
+			(&lane{fetch: p.fetch, peer: p, conn: conn, tray: tray{shelf: p.fetch.small}}).run(ctx)
 		})
 	}
 	if len(pool.peers) > 1 {
@@ -327,6 +327,7 @@ type lane struct {
 	*fetch
 	peer *peer
 	conn Opener
+	tray tray
 }
 
 // run does what there is to be done until the connection is of no more use.

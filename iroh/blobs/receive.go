@@ -9,13 +9,14 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/landing"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/plan"
+	"github.com/iroh-ipfs/bridge/iroh/store"
 )
 
 // errLarge says that a child is to be fetched in parts.
 var errLarge = errors.New("blobs: child is large")
 
-// receive reads one blob of a response, which was announced by Next, into the store. Small ones go by way of the shelf and are
-// stored when that is waited for.
+// receive reads one blob of a response, which was announced by Next, into the store. Small ones go by way of the lane's tray and are
+// stored when that is emptied.
 func (l *lane) receive(ctx context.Context, response *Response, want wanted, limit uint64, t *plan.Task) error {
 	size, err := response.Open(want.hash)
 	if err != nil {
@@ -33,7 +34,7 @@ func (l *lane) receive(ctx context.Context, response *Response, want wanted, lim
 	}
 	l.begins(want.hash, size, want.have)
 	if want.fresh && size <= smallBlob {
-		return l.receiveSmall(response, size, t)
+		return l.receiveSmall(response, want.hash, size, t)
 	}
 	blob := landing.New(l.cfg.Store, want.hash, size, nil)
 	stream := blob.Stream()
@@ -57,13 +58,13 @@ func (l *lane) receive(ctx context.Context, response *Response, want wanted, lim
 }
 
 // receiveSmall collects a blob in memory, to be stored at once. Until it is whole it does not count as received.
-func (l *lane) receiveSmall(response *Response, size uint64, t *plan.Task) error {
+func (l *lane) receiveSmall(response *Response, hash bao.Hash, size uint64, t *plan.Task) error {
 	data := make([]byte, 0, size)
 	for {
 		item, err := response.Item()
 		switch {
 		case errors.Is(err, io.EOF):
-			if err := l.small.put(data); err != nil {
+			if err := l.tray.put(store.Whole{Hash: hash, Data: data}); err != nil {
 				return err
 			}
 			l.completed()

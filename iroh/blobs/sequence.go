@@ -130,7 +130,7 @@ func (c *children) work(ctx context.Context, l *lane, t *plan.Task) error {
 		}
 		units = units[len(batch):]
 		after, err := c.request(ctx, l, t, batch, ranges)
-		if err := errors.Join(err, c.small.wait()); err != nil {
+		if err := errors.Join(err, l.tray.empty()); err != nil {
 			return err
 		}
 		if len(after) > 0 {
@@ -167,25 +167,43 @@ func unitsOf(batch []child) []uint64 {
 
 // ask looks through units, as many as fit in a request: some are there already, the others are asked for.
 func (c *children) ask(ctx context.Context, units []uint64) (batch []child, ranges ChunkRangesSeq, err error) {
-	for size := 0; len(batch) < len(units) && size < maxAsked; {
-		unit := units[len(batch)]
-		i := c.todo[unit]
-		want, err := c.missing(ctx, c.hashes[i])
-		busy := errors.Is(err, store.ErrBusy) || errors.Is(err, store.ErrComplete)
-		if err != nil && !busy {
-			return nil, nil, err
+	units = units[:min(len(units), maxBatch)]
+	hashes := make([]bao.Hash, len(units))
+	for n, unit := range units {
+		hashes[n] = c.hashes[c.todo[unit]]
+	}
+	known, err := c.cfg.Store.Known(hashes)
+	if err != nil {
+		return nil, nil, own(c.root, err)
+	}
+	batch = make([]child, 0, len(units))
+	size, parts := 0, 0
+	for n, unit := range units {
+		if size >= maxAsked {
+			break
 		}
-		if want.index = i; c.split {
-			want.splitFrom = splitFrom
+		one := child{wanted: wanted{hash: hashes[n], ranges: bao.All(), fresh: true}, unit: unit}
+		if known[n] {
+			one.wanted, err = c.missing(ctx, hashes[n])
+			one.busy = errors.Is(err, store.ErrBusy) || errors.Is(err, store.ErrComplete)
+			if err != nil && !one.busy {
+				return nil, nil, err
+			}
+			if one.busy {
+				one.ranges = nil
+			}
 		}
-		if busy {
-			want.ranges = nil
+		if one.index = c.todo[unit]; c.split {
+			one.splitFrom = splitFrom
 		}
-		if !want.ranges.IsEmpty() {
-			ranges = ranges.Add(uint64(i)+1, want.ranges)
+		if !one.ranges.IsEmpty() {
+			ranges = ranges.Add(uint64(one.index)+1, one.ranges)
 		}
-		batch = append(batch, child{want, unit, busy})
-		size += 6 + 10*len(want.ranges)
+		if len(ranges) > parts { // one more after the same ranges costs nothing
+			size += 12 + 10*len(one.ranges)
+			parts = len(ranges)
+		}
+		batch = append(batch, one)
 	}
 	return batch, ranges, nil
 }

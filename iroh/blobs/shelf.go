@@ -17,10 +17,10 @@ type shelf struct {
 	failed atomic.Bool // err is set
 }
 
-// shelved is a blob to be stored, or with stored somebody to be told that all before it are.
+// shelved is blobs to be stored, and somebody to be told that they are, with all before them.
 type shelved struct {
-	data   []byte
-	stored chan<- struct{}
+	blobs  []store.Whole
+	stored chan<- struct{} // may be nil
 }
 
 func newShelf(to *store.Store) *shelf {
@@ -32,39 +32,17 @@ func newShelf(to *store.Store) *shelf {
 func (s *shelf) run() {
 	defer close(s.done)
 	for job := range s.jobs {
+		if s.err == nil && len(job.blobs) > 0 {
+			// What has come is stored whether or not the fetch goes on.
+			if err := s.to.PutAll(context.Background(), job.blobs); err != nil {
+				s.err = ownError{fmt.Errorf("blobs: %w", err)}
+				s.failed.Store(true)
+			}
+		}
 		if job.stored != nil {
 			close(job.stored)
-			continue
-		}
-		if s.err != nil {
-			continue
-		}
-		// What has come is stored whether or not the fetch goes on.
-		if _, err := s.to.Put(context.Background(), job.data); err != nil {
-			s.err = ownError{fmt.Errorf("blobs: %w", err)}
-			s.failed.Store(true)
 		}
 	}
-}
-
-// put takes data, or returns the error of an earlier one.
-func (s *shelf) put(data []byte) error {
-	if s.failed.Load() {
-		return s.err
-	}
-	s.jobs <- shelved{data: data}
-	return nil
-}
-
-// wait waits for everything before it to be stored.
-func (s *shelf) wait() error {
-	stored := make(chan struct{})
-	s.jobs <- shelved{stored: stored}
-	<-stored
-	if s.failed.Load() {
-		return s.err
-	}
-	return nil
 }
 
 // close waits for everything to be stored.
@@ -72,4 +50,36 @@ func (s *shelf) close() error {
 	close(s.jobs)
 	<-s.done
 	return s.err
+}
+
+// tray collects small blobs of one request on their way to the shelf.
+type tray struct {
+	shelf *shelf
+	blobs []store.Whole
+	size  int
+}
+
+// put takes a blob that was verified, or returns the error of an earlier one.
+func (t *tray) put(blob store.Whole) error {
+	if t.shelf.failed.Load() {
+		return t.shelf.err
+	}
+	t.blobs = append(t.blobs, blob)
+	if t.size += len(blob.Data); t.size >= trayBytes || len(t.blobs) >= trayBlobs {
+		t.shelf.jobs <- shelved{blobs: t.blobs}
+		t.blobs, t.size = nil, 0
+	}
+	return nil
+}
+
+// empty waits until everything that was put is stored.
+func (t *tray) empty() error {
+	stored := make(chan struct{})
+	t.shelf.jobs <- shelved{blobs: t.blobs, stored: stored}
+	t.blobs, t.size = nil, 0
+	<-stored
+	if t.shelf.failed.Load() {
+		return t.shelf.err
+	}
+	return nil
 }

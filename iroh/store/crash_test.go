@@ -101,8 +101,13 @@ func (c *crashWorker) step(blob int) error {
 	delete(c.state, blob)
 	data := pattern(blob, crashSize(blob))
 	switch c.rnd.IntN(8) {
-	case 0, 1:
+	case 0:
 		if _, err := c.s.Put(ctx, data); err != nil {
+			return err
+		}
+		c.state[blob] = "complete"
+	case 1:
+		if err := c.s.PutAll(ctx, []Whole{{bao.Sum(data), data}}); err != nil {
 			return err
 		}
 		c.state[blob] = "complete"

@@ -17,7 +17,7 @@
 //
 // # States
 //
-//	missing  -> complete   Writer, Spool, Put
+//	missing  -> complete   Writer, Spool, Put, PutAll
 //	missing  -> partial    Download, Flush or Close
 //	partial  -> complete   Complete; or Writer, with the same bytes
 //	in place -> complete   Writer, Spool, Put: a copy wins; Download, if the file changed
@@ -28,8 +28,8 @@
 //
 // # Trust
 //
-// The caller is trusted to add pieces hashed by [bao.HashPiece] and leaves and
-// pairs verified by [bao.Decoder]; the store does not hash them again. The disk
+// The caller is trusted to add pieces hashed by [bao.HashPiece], and leaves and
+// pairs, or whole blobs of them, verified by [bao.Decoder]; the store does not hash them again. The disk
 // is not trusted by readers: bytes are handed out as they are, and whoever
 // passes them on verifies them, by [bao.Encode] or by a hash of his own.
 // [Store.Verify] does it for a whole blob. A file of the user is not even read

@@ -570,3 +570,52 @@ func TestTags(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Blobs of all sizes at once, some of which are there already, whole, in part or by another idea of their size.
+func TestPutAll(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, Config{})
+	var all []Whole
+	for i, n := range []int{0, 1, 1000, 16384, 16385, 100_000, 5000, 5001, 5002} {
+		data := pattern(i, n)
+		all = append(all, Whole{bao.Sum(data), data})
+	}
+	for i := range 300 {
+		data := pattern(100+i, 4096)
+		all = append(all, Whole{bao.Sum(data), data})
+	}
+	if _, err := s.Put(context.Background(), all[6].Data); err != nil {
+		t.Fatal(err)
+	}
+	wrong := download(t, s, all[7].Hash, 1<<20) // somebody claimed another size
+	if err := wrong.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open := download(t, s, all[8].Hash, 5002)
+	all = append(all, all[9]) // twice
+	if err := s.PutAll(context.Background(), all); err != nil {
+		t.Fatal(err)
+	}
+	if err := open.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range all {
+		checkBlob(t, s, w.Hash, w.Data)
+	}
+	if err := s.Sync(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir, Config{})
+	for _, w := range all {
+		checkBlob(t, s, w.Hash, w.Data)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutAll(context.Background(), all); !errors.Is(err, ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+}

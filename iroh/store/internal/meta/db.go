@@ -21,6 +21,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -204,6 +205,36 @@ func (d *DB) Blob(h bao.Hash, payload bool) (rec Record, found bool, err error) 
 		return nil
 	})
 	return rec, found, err
+}
+
+// Known tells of which hashes there is a record. For many it costs a third of
+// what asking one by one does.
+func (d *DB) Known(hashes []bao.Hash) (known []bool, err error) {
+	if f := d.failed.Load(); f != nil {
+		return nil, *f
+	}
+	order := make([]int, len(hashes))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(hashes[a][:], hashes[b][:]) })
+	it, err := d.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
+	if err != nil {
+		return nil, fmt.Errorf("store: reading database: %w", err)
+	}
+	known = make([]bool, len(hashes))
+	key := append([]byte{keyBlob}, make([]byte, len(bao.Hash{}))...)
+	for _, i := range order { // ascending, which is what an iterator likes
+		copy(key[1:], hashes[i][:])
+		known[i] = it.SeekPrefixGE(key) && bytes.Equal(it.Key(), key)
+		if err = it.Error(); err != nil {
+			break
+		}
+	}
+	if err = errors.Join(err, it.Close()); err != nil {
+		return nil, fmt.Errorf("store: reading database: %w", err)
+	}
+	return known, nil
 }
 
 // Blobs calls fn with every record, whose payload is valid only during the
