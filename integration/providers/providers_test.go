@@ -67,13 +67,18 @@ func openStore(t testing.TB, dir string) *store.Store {
 	return s
 }
 
-func listen(t testing.TB) *iroh.Endpoint {
-	t.Helper()
+// endpoint is one with a new key on a free port of an address of this machine.
+func endpoint(host string) (*iroh.Endpoint, error) {
 	secret, err := key.GenerateSecretKey()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	e, err := iroh.Listen(iroh.Config{SecretKey: secret, Listen: "127.0.0.1:0", ALPNs: []string{blobs.ALPN}})
+	return iroh.Listen(iroh.Config{SecretKey: secret, Listen: host + ":0", ALPNs: []string{blobs.ALPN}})
+}
+
+func listen(t testing.TB, host string) *iroh.Endpoint {
+	t.Helper()
+	e, err := endpoint(host)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +115,7 @@ func fetch(t testing.TB, hash bao.Hash, from ...ticket.EndpointAddr) blobs.Stats
 	defer os.RemoveAll(dir)
 	s := openStore(t, dir)
 	defer s.Close()
-	d := blobs.NewDownloader(blobs.DownloaderConfig{Store: s, Endpoint: listen(t)})
+	d := blobs.NewDownloader(blobs.DownloaderConfig{Store: s, Endpoint: listen(t, "127.0.0.1")})
 	stats, err := d.Fetch(peertest.Context(t), from, hash, ticket.Raw, nil)
 	if err != nil {
 		t.Fatal(err)
