@@ -30,7 +30,13 @@ func rooms(text string) (out []room) {
 		for _, m := range quoted.FindAllStringSubmatch(cells[2], -1) {
 			may = append(may, m[1])
 		}
-		for _, m := range quoted.FindAllStringSubmatch(cells[0], -1) {
+		names := quoted.FindAllStringSubmatch(cells[0], -1)
+		if strings.Contains(cells[2], "each other") {
+			for _, m := range names {
+				may = append(may, m[1]+"/...")
+			}
+		}
+		for _, m := range names {
 			out = append(out, room{m[1], may, strings.Contains(cells[2], "anything") || strings.Contains(cells[2], "its own module")})
 		}
 	}
