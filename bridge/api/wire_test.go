@@ -88,7 +88,7 @@ func TestWhoGetsIn(t *testing.T) {
 				resp := ask(t, b.Dir(), "GET", path, "", tc.change)
 				if tc.want != 200 {
 					problem(t, resp, tc.want)
-				} else if resp.StatusCode != 200 {
+				} else if resp.StatusCode != http.StatusOK {
 					t.Errorf("%s: %s", path, resp.Status)
 				}
 			}
@@ -114,7 +114,7 @@ func TestWhatStandsOnTheWire(t *testing.T) {
 	}
 	lines := func(resp *http.Response) (events []map[string]any) {
 		t.Helper()
-		if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "application/x-ndjson" {
+		if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/x-ndjson" {
 			t.Fatalf("%s, %q", resp.Status, resp.Header.Get("Content-Type"))
 		}
 		for s := bufio.NewScanner(resp.Body); s.Scan(); {

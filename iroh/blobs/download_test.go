@@ -174,7 +174,7 @@ func TestFetchNotFound(t *testing.T) {
 		wantErr(t, err, ErrNotFound)
 	}
 	wantNothing(t, d.cfg.Store)
-	_, err := d.Fetch(deadline(t), []ticket.EndpointAddr{ticket.EndpointAddr{ID: addr.ID}}, bao.Sum([]byte("nowhere")), ticket.Raw, nil)
+	_, err := d.Fetch(deadline(t), []ticket.EndpointAddr{{ID: addr.ID}}, bao.Sum([]byte("nowhere")), ticket.Raw, nil)
 	if err == nil {
 		t.Error("no address, no error")
 	}
