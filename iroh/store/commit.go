@@ -148,7 +148,7 @@ func (s *Store) whole(h bao.Hash) (bool, error) {
 // unchanged looks at the file of an in-place blob; the error is an ErrChanged.
 func (e *entry) unchanged() error {
 	info, err := os.Stat(e.data)
-	return changed(&e.rec.Source, info, err)
+	return e.rec.Source.Check(info, err)
 }
 
 // entry is what the store knows about a hash.

@@ -2,10 +2,9 @@ package store
 
 import (
 	"errors"
-	"fmt"
 
-	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/disk"
+	"github.com/iroh-ipfs/bridge/iroh/store/internal/harm"
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/meta"
 )
 
@@ -15,7 +14,7 @@ var (
 
 	// ErrIncomplete says that a part of a blob was asked for that has not been
 	// downloaded, or that a download lacks parts and cannot be completed.
-	ErrIncomplete = errors.New("store: part of the blob is missing")
+	ErrIncomplete = harm.ErrIncomplete
 
 	// ErrChanged says that the file behind an in-place blob is no longer the
 	// one that was added: its size, modification time, change time or inode
@@ -41,21 +40,9 @@ var (
 	ErrClosed = errors.New("store: closed")
 
 	// ErrDamaged is what every [DamageError] is.
-	ErrDamaged = errors.New("store: blob is damaged")
+	ErrDamaged = harm.ErrDamaged
 )
 
 // DamageError tells where the bytes on disk stop being the blob they should
 // be. It is an [ErrDamaged].
-type DamageError struct {
-	Hash   bao.Hash
-	Part   string // "data", "outboard" or "record"
-	Offset uint64 // byte offset in that part of the first group or pair that does not verify
-	Err    error  // what was found
-}
-
-func (e *DamageError) Error() string {
-	return fmt.Sprintf("store: blob %s is damaged: %s at byte %d: %v", e.Hash, e.Part, e.Offset, e.Err)
-}
-
-// Unwrap makes a DamageError match ErrDamaged and its cause.
-func (e *DamageError) Unwrap() []error { return []error{ErrDamaged, e.Err} }
+type DamageError = harm.DamageError

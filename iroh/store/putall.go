@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/meta"
@@ -43,20 +42,17 @@ func (s *Store) PutAll(ctx context.Context, all []Whole) error {
 // putInline publishes blobs that fit in the database, by one write for each
 // quarter of a mebibyte.
 func (s *Store) putInline(all []Whole) error {
-	defer s.lockHashes(all)()
-	size := 0
-	for _, w := range all {
-		size += len(w.Data) + len(w.Hash)
-	}
-	if size == 0 {
+	if len(all) == 0 {
 		return nil
 	}
+	size, hashes := 0, make([]bao.Hash, len(all))
+	for i, w := range all {
+		size += len(w.Data) + len(w.Hash)
+		hashes[i] = w.Hash
+	}
+	defer s.stripes.LockAll(hashes)()
 	if err := s.folder.Take(size, false); err != nil {
 		return err
-	}
-	hashes := make([]bao.Hash, len(all))
-	for i, w := range all {
-		hashes[i] = w.Hash
 	}
 	known, err := s.Known(hashes)
 	if err != nil {
@@ -94,22 +90,4 @@ func (s *Store) putInline(all []Whole) error {
 		s.open.Drop(w.Hash)
 	}
 	return nil
-}
-
-// lockHashes is lockHash for several, in an order that is the same for all.
-func (s *Store) lockHashes(all []Whole) (unlock func()) {
-	var stripes []int
-	for _, w := range all {
-		stripes = append(stripes, int(w.Hash[0])%len(s.stripes))
-	}
-	slices.Sort(stripes)
-	stripes = slices.Compact(stripes)
-	for _, i := range stripes {
-		s.stripes[i].Lock()
-	}
-	return func() {
-		for _, i := range stripes {
-			s.stripes[i].Unlock()
-		}
-	}
 }

@@ -13,7 +13,9 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/disk"
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/lru"
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/meta"
+	"github.com/iroh-ipfs/bridge/iroh/store/internal/reading"
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/receive"
+	"github.com/iroh-ipfs/bridge/iroh/store/internal/stripes"
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/watch"
 )
 
@@ -67,7 +69,7 @@ type Store struct {
 	log    *slog.Logger
 	folder *disk.Folder
 	db     *meta.DB
-	open   *lru.Cache[bao.Hash, *handle]
+	open   *lru.Cache[bao.Hash, *reading.Files]
 	pool   *receive.Pool
 
 	watches watch.Hub[bao.Hash]
@@ -78,7 +80,7 @@ type Store struct {
 
 	// stripes serialise what changes the state of one hash. Order of locks:
 	// settling, stripe, mu.
-	stripes [64]sync.Mutex
+	stripes stripes.Locks
 
 	mu           sync.Mutex
 	closed       bool
@@ -106,7 +108,7 @@ func Open(dir string, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, log: cfg.Logger, folder: folder, db: db,
-		open:      lru.New[bao.Hash](cfg.OpenFiles, (*handle).close),
+		open:      lru.New[bao.Hash](cfg.OpenFiles, (*reading.Files).Close),
 		pool:      receive.NewPool(),
 		settling:  make(chan struct{}, 1),
 		pending:   make(map[bao.Hash]*staged),
@@ -188,11 +190,7 @@ func (s *Store) enter() error {
 func (s *Store) leave() { s.active.Done() }
 
 // lockHash serialises changes of one hash; it returns the unlocking.
-func (s *Store) lockHash(h bao.Hash) (unlock func()) {
-	m := &s.stripes[int(h[0])%len(s.stripes)]
-	m.Lock()
-	return m.Unlock
-}
+func (s *Store) lockHash(h bao.Hash) (unlock func()) { return s.stripes.Lock(h) }
 
 // openDownloads lists the downloads that have not ended.
 func (s *Store) openDownloads() []*Download {

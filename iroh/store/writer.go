@@ -169,7 +169,7 @@ func (w *Writer) commitFiles(ctx context.Context, h bao.Hash) error {
 	st := &staged{rec: meta.Record{Kind: meta.Stored, Size: w.size, Payload: w.outboard.Inline()}}
 	if w.source != nil {
 		info, err := os.Stat(w.source.Path)
-		if err := changed(w.source, info, err); err != nil {
+		if err := w.source.Check(info, err); err != nil {
 			return err
 		}
 		st.rec.Kind, st.rec.Source = meta.InPlace, *w.source
