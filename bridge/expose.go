@@ -27,7 +27,7 @@ type ExposeRequest struct {
 
 // Expose fetches what a ticket names, verified, and lays it out as UnixFS while it comes in:
 //
-//	ticket → blobs.Downloader → store → pieces → UnixFS leaves → mapping.Commit → provide
+//	ticket → downloader.Downloader → store → pieces → UnixFS leaves → mapping.Commit → provide
 //
 // A raw blob becomes a file, a collection a folder, any other hash sequence a folder of numbered files. What is here
 // already is not fetched again. All of it is linked or nothing stays: what a download that was cut has brought is swept, unless it was

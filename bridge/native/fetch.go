@@ -9,6 +9,7 @@ import (
 	"github.com/iroh-ipfs/bridge/bridge/naming"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/downloader"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 )
 
@@ -40,7 +41,7 @@ type Provided struct {
 // Fetch brings a blob or a hash sequence from iroh providers into the store and keeps it there, without a CID. No purge may run
 // meanwhile.
 //
-//	hash → tag → blobs.Downloader → store
+//	hash → tag → downloader.Downloader → store
 //
 // The tag comes first, so that a fetch that was cut goes on where it was, whatever cut it. Iroh peers get what is there from
 // then on, block by block.
@@ -81,7 +82,7 @@ func (s *Side) unkeepNothing(hash bao.Hash) error {
 	return nil
 }
 
-func (s *Side) fetched(t naming.Sought, stats blobs.Stats) (Fetched, error) {
+func (s *Side) fetched(t naming.Sought, stats downloader.Stats) (Fetched, error) {
 	c, err := s.Describe(keeping.Item{Hash: t.Hash, Format: t.Format}, s.Presence.Endpoint.Addr())
 	if err != nil {
 		return Fetched{}, err
@@ -107,11 +108,11 @@ func (e each) Blob(hash bao.Hash, size, have uint64) {
 
 // Downloading prepares the download of what is missing here, which is nothing if it is all here. What the sources say of
 // where they are is remembered.
-func (s *Side) Downloading(t naming.Sought) (func(context.Context, blobs.Progress) (blobs.Stats, error), error) {
+func (s *Side) Downloading(t naming.Sought) (func(context.Context, blobs.Progress) (downloader.Stats, error), error) {
 	if have, err := s.Keeper.Have(keeping.Item{Hash: t.Hash, Format: t.Format}); err != nil {
 		return nil, fmt.Errorf("%w", err)
 	} else if have.Complete {
-		return func(context.Context, blobs.Progress) (blobs.Stats, error) { return blobs.Stats{}, nil }, nil
+		return func(context.Context, blobs.Progress) (downloader.Stats, error) { return downloader.Stats{}, nil }, nil
 	}
 	if len(t.From) == 0 {
 		return nil, fmt.Errorf("%w: %s is not here; name who has it, with --from or by a ticket", naming.ErrInvalid, t.Hash)
@@ -119,7 +120,7 @@ func (s *Side) Downloading(t naming.Sought) (func(context.Context, blobs.Progres
 	for _, addr := range t.From {
 		s.Presence.Learn(addr)
 	}
-	return func(ctx context.Context, p blobs.Progress) (blobs.Stats, error) {
+	return func(ctx context.Context, p blobs.Progress) (downloader.Stats, error) {
 		stats, err := s.downloader.Fetch(ctx, t.From, t.Hash, t.Format, p)
 		return stats, fetchError(err)
 	}, nil

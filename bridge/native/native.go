@@ -8,7 +8,7 @@
 //
 // # The ways
 //
-//	fetch    fetch.go     hash → tag → blobs.Downloader → store
+//	fetch    fetch.go     hash → tag → downloader.Downloader → store
 //	push     push.go      hash → store → blobs.Push → target
 //	observe  observe.go   hash → blobs.Observe → provider's items, summed
 //	served   events.go    blobs.Provider → log; a push → tag of who pushed
@@ -29,6 +29,7 @@ import (
 	"github.com/iroh-ipfs/bridge/bridge/config"
 	"github.com/iroh-ipfs/bridge/bridge/presence"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/downloader"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/provider"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 )
@@ -45,7 +46,7 @@ type Side struct {
 	Presence *presence.Presence
 
 	provider   *blobs.Provider
-	downloader *blobs.Downloader
+	downloader *downloader.Downloader
 	log        *slog.Logger
 	life       context.Context
 	stop       context.CancelFunc
@@ -63,7 +64,7 @@ func Open(cfg config.Config, secret key.SecretKey, stock *Stock, log *slog.Logge
 	s.provider = blobs.NewProvider(provider.Config{
 		Store: s.Store, Push: pushConfig(cfg.Push), Limits: providerLimits(cfg.Provider), Events: listener{s}, Logger: log,
 	})
-	s.downloader = blobs.NewDownloader(blobs.DownloaderConfig{Store: s.Store, Endpoint: s.Presence.Endpoint, Logger: log})
+	s.downloader = downloader.New(downloader.Config{Store: s.Store, Endpoint: s.Presence.Endpoint, Logger: log})
 	s.running.Go(s.accept)
 	return s, nil
 }

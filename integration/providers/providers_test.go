@@ -22,6 +22,7 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/downloader"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
@@ -106,7 +107,7 @@ func rust(t testing.TB, path string, faults ...string) (ticket.EndpointAddr, bao
 }
 
 // fetch fetches a blob into an empty store and verifies every byte that is there afterwards.
-func fetch(t testing.TB, hash bao.Hash, from ...ticket.EndpointAddr) blobs.Stats {
+func fetch(t testing.TB, hash bao.Hash, from ...ticket.EndpointAddr) downloader.Stats {
 	t.Helper()
 	dir, err := os.MkdirTemp(t.TempDir(), "store")
 	if err != nil {
@@ -115,7 +116,7 @@ func fetch(t testing.TB, hash bao.Hash, from ...ticket.EndpointAddr) blobs.Stats
 	defer os.RemoveAll(dir)
 	s := openStore(t, dir)
 	defer s.Close()
-	d := blobs.NewDownloader(blobs.DownloaderConfig{Store: s, Endpoint: listen(t, "127.0.0.1")})
+	d := downloader.New(downloader.Config{Store: s, Endpoint: listen(t, "127.0.0.1")})
 	stats, err := d.Fetch(peertest.Context(t), from, hash, ticket.Raw, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/iroh-ipfs/bridge/integration/peer"
 	"github.com/iroh-ipfs/bridge/integration/peer/peertest"
-	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/downloader"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
@@ -59,7 +59,7 @@ func BenchmarkThroughRelay(b *testing.B) {
 		}
 		n := start(b, server)
 		began := time.Now()
-		d := blobs.NewDownloader(blobs.DownloaderConfig{Store: n.store, Endpoint: n})
+		d := downloader.New(downloader.Config{Store: n.store, Endpoint: n})
 		if _, err := d.Fetch(context.Background(), []ticket.EndpointAddr{want.Addr}, want.Hash, want.Format, nil); err != nil {
 			b.Fatal(err)
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/downloader"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/relay"
 	"github.com/iroh-ipfs/bridge/iroh/store"
@@ -108,7 +109,7 @@ func (n *node) fetch(t testing.TB, text string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := blobs.NewDownloader(blobs.DownloaderConfig{Store: n.store, Endpoint: n})
+	d := downloader.New(downloader.Config{Store: n.store, Endpoint: n})
 	if _, err := d.Fetch(peertest.Context(t), []ticket.EndpointAddr{want.Addr}, want.Hash, want.Format, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +239,7 @@ func TestConnectionToRustMoves(t *testing.T) {
 			t.Fatalf("stays on %v", conn.Path())
 		}
 	}
-	d := blobs.NewDownloader(blobs.DownloaderConfig{Store: n.store, Endpoint: n})
+	d := downloader.New(downloader.Config{Store: n.store, Endpoint: n})
 	if _, err := d.FetchFrom(peertest.Context(t), conn, want.Hash, want.Format, nil); err != nil {
 		t.Fatal(err)
 	}

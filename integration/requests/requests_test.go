@@ -22,6 +22,7 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/downloader"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/provider"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/store"
@@ -328,7 +329,7 @@ func TestWeObserveRust(t *testing.T) {
 	}
 	// It is there in truth: fetched back, it verifies.
 	back := openStore(t)
-	d := blobs.NewDownloader(blobs.DownloaderConfig{Store: back})
+	d := downloader.New(downloader.Config{Store: back})
 	if _, err := d.FetchFrom(peertest.Context(t), conn, hash, ticket.Raw, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +346,7 @@ func TestWePushToRust(t *testing.T) {
 	peertest.Keep(t, node.Process)
 	conn := connect(t, node)
 	from, back := openStore(t), openStore(t)
-	d := blobs.NewDownloader(blobs.DownloaderConfig{Store: back})
+	d := downloader.New(downloader.Config{Store: back})
 	push := func(hash bao.Hash, format ticket.Format) blobs.PushStats {
 		t.Helper()
 		stats, err := blobs.Push(peertest.Context(t), conn, blobs.PushConfig{Store: from}, hash, format, nil)

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/blobstest"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/plan"
+
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/postcard"
 )
@@ -19,7 +22,7 @@ func TestCollectionVectors(t *testing.T) {
 	v := loadVectors(t).Collection
 	var c Collection
 	for _, file := range v.Files {
-		if got := bao.Sum(pattern(file.Size)); got != file.Hash {
+		if got := bao.Sum(blobstest.Pattern(file.Size)); got != file.Hash {
 			t.Fatalf("%s: hash %v, want %v", file.Name, got, file.Hash)
 		}
 		c.Names = append(c.Names, file.Name)
@@ -219,7 +222,7 @@ func FuzzHashSeq(f *testing.F) {
 		if err == nil && !bytes.Equal(AppendHashSeq(nil, hashes), data) {
 			t.Error("other bytes")
 		}
-		order := distinct(hashes)
+		order := plan.Distinct(hashes)
 		seen := map[bao.Hash]bool{}
 		for i, at := range order {
 			if i > 0 && order[i-1] >= at || seen[hashes[at]] {

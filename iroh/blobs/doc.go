@@ -1,5 +1,6 @@
 // Package blobs speaks iroh's blobs protocol, ALPN "/iroh-bytes/4": it serves blobs ([Provider]), asks for ranges of
-// them ([Get]), pushes them ([Push]) and downloads whole blobs and hash sequences into a store, resuming what is there ([Downloader]).
+// them ([Get]), pushes them ([Push]) and watches them come ([Observe]). Package downloader brings whole blobs and hash sequences into a
+// store.
 //
 // # On the wire
 //
@@ -36,7 +37,7 @@ package blobs
 import "github.com/iroh-ipfs/bridge/iroh/blobs/internal/wire"
 
 // ALPN is the protocol name that both sides agree on in the TLS handshake.
-const ALPN = "/iroh-bytes/4"
+const ALPN = wire.ALPN
 
 // Codes in RESET_STREAM, STOP_SENDING and CONNECTION_CLOSE frames (iroh-blobs, protocol.rs and provider/events.rs).
 const (

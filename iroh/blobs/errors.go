@@ -26,32 +26,14 @@ var (
 	ErrSize = errors.New("blobs: size is not proven")
 	// ErrPush: the provider gave up taking a push, for an error of its own or since what came does not verify.
 	ErrPush = errors.New("blobs: provider gives the push up")
-	// ErrNoProvider: there is nobody to ask.
-	ErrNoProvider = errors.New("blobs: no provider")
 	// ErrRefused: the provider does not want to answer (code 1 or 2).
 	ErrRefused = errors.New("blobs: provider refuses")
-
-	// errLost marks a broken connection: dialing again may help.
-	errLost = errors.New("blobs: connection lost")
-	// errSlow says that a provider has lost its task to another one, and errOver that what it was asked for is not wanted any more.
-	errSlow = errors.New("blobs: provider is too slow")
-	errOver = errors.New("blobs: not wanted any more")
-	// errReset marks a reset with code 3: missing, or too many requests at once.
-	errReset = errors.New("provider reset the stream")
+	// ErrLost: the connection broke; dialing again may help.
+	ErrLost = errors.New("blobs: connection lost")
+	// ErrReset: the provider reset the stream with code 3: something is missing, or there were too many requests at once. It comes with
+	// [ErrNotFound] or [ErrTruncated].
+	ErrReset = errors.New("provider reset the stream")
 )
-
-// ownError is a failure that is ours and no provider's: the store's.
-type ownError struct{ error }
-
-func (e ownError) Unwrap() error { return e.error }
-
-// own marks an error of the store about a blob.
-func own(hash bao.Hash, err error) error {
-	if err == nil {
-		return nil
-	}
-	return ownError{fmt.Errorf("blobs: %s: %w", hash.ShortString(), err)}
-}
 
 // receiveError sorts an error of reading an answer. Nothing tells whether anything of the answer was received before;
 // atHeader, that the error came in place of the first byte of a blob.
@@ -78,7 +60,7 @@ func receiveError(ctx context.Context, err error, nothing, atHeader bool) error 
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return ErrTruncated
 	default:
-		return fmt.Errorf("%w: %w", errLost, err)
+		return fmt.Errorf("%w: %w", ErrLost, err)
 	}
 }
 
@@ -88,8 +70,8 @@ func resetError(code uint64, nothing bool) error {
 	case code == CodePermission || code == CodeLimit:
 		return fmt.Errorf("%w: code %d", ErrRefused, code)
 	case nothing:
-		return fmt.Errorf("%w: %w with code %d", ErrNotFound, errReset, code)
+		return fmt.Errorf("%w: %w with code %d", ErrNotFound, ErrReset, code)
 	default:
-		return fmt.Errorf("%w: %w with code %d", ErrTruncated, errReset, code)
+		return fmt.Errorf("%w: %w with code %d", ErrTruncated, ErrReset, code)
 	}
 }

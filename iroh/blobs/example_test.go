@@ -8,6 +8,7 @@ import (
 
 	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/downloader"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
@@ -57,7 +58,7 @@ func ExampleDownloader() {
 		}
 	}()
 
-	downloader := blobs.NewDownloader(blobs.DownloaderConfig{Store: nodes[1].store, Endpoint: nodes[1].endpoint})
+	downloader := downloader.New(downloader.Config{Store: nodes[1].store, Endpoint: nodes[1].endpoint})
 	stats, err := downloader.Fetch(ctx, []ticket.EndpointAddr{nodes[0].endpoint.Addr()}, hash, ticket.Raw, nil)
 	if err != nil {
 		panic(err)

@@ -1,4 +1,4 @@
-package blobs
+package blobs_test
 
 import (
 	"context"
@@ -9,6 +9,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/downloader"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/blobstest"
 
 	"github.com/quic-go/quic-go"
 
@@ -21,55 +25,55 @@ import (
 
 // TestLimitConnections opens one connection more than a peer, and than all, may have.
 func TestLimitConnections(t *testing.T) {
-	s := openStore(t)
-	hash := put(t, s, pattern(1025))
-	heard := &recorder{}
-	addr := provide(t, ProviderConfig{Store: s, Events: heard, Limits: provider.Limits{
+	s := blobstest.OpenStore(t)
+	hash := blobstest.Put(t, s, blobstest.Pattern(1025))
+	heard := &blobstest.Recorder{}
+	addr := blobstest.Provide(t, blobs.ProviderConfig{Store: s, Events: heard, Limits: provider.Limits{
 		All: provider.Limit{Connections: 3}, Peer: provider.Limit{Connections: 2},
 	}})
-	request := GetRequest{Hash: hash, Ranges: WholeBlob()}.Append(nil)
+	request := blobs.GetRequest{Hash: hash, Ranges: blobs.WholeBlob()}.Append(nil)
 	open := func(e *iroh.Endpoint, want bool) *iroh.Conn {
 		t.Helper()
-		conn, err := e.Dial(deadline(t), addr, ALPN)
+		conn, err := e.Dial(blobstest.Deadline(t), addr, blobs.ALPN)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, end := exchange(t, conn, request, true, 5*time.Second)
+		_, end := blobstest.Exchange(t, conn, request, true, 5*time.Second)
 		if !want {
 			<-conn.Done()
 		}
 		var closed *quic.ApplicationError
-		if want != (end == "FIN") || !want && (!errors.As(context.Cause(conn.Context()), &closed) || closed.ErrorCode != CodeLimit) {
+		if want != (end == "FIN") || !want && (!errors.As(context.Cause(conn.Context()), &closed) || closed.ErrorCode != blobs.CodeLimit) {
 			t.Fatalf("%s, %v, want it to be let in: %v", end, context.Cause(conn.Context()), want)
 		}
 		return conn
 	}
-	first, second, third := endpoint(t), endpoint(t), endpoint(t)
+	first, second, third := blobstest.Endpoint(t), blobstest.Endpoint(t), blobstest.Endpoint(t)
 	one := open(first, true)
 	open(first, true)
 	open(first, false)
 	open(second, true)
 	open(third, false)
 	_ = one.CloseWithError(0, "")
-	heard.of(t, provider.Disconnected, 1)
+	heard.Of(t, provider.Disconnected, 1)
 	open(third, true)
-	if n := len(heard.of(t, provider.Connected, 4)); n != 4 {
+	if n := len(heard.Of(t, provider.Connected, 4)); n != 4 {
 		t.Errorf("%d connected", n)
 	}
-	if n := len(heard.of(t, provider.Refused, 2)); n != 2 {
+	if n := len(heard.Of(t, provider.Refused, 2)); n != 2 {
 		t.Errorf("%d refused", n)
 	}
 }
 
 // TestLimitRequests asks for more at once, and more often, than is allowed.
 func TestLimitRequests(t *testing.T) {
-	s := openStore(t)
-	large, small := put(t, s, randomBytes(1, 8<<20)), put(t, s, pattern(100))
-	request := GetRequest{Hash: small, Ranges: WholeBlob()}.Append(nil)
-	conn := dial(t, provide(t, ProviderConfig{Store: s, Limits: provider.Limits{Peer: provider.Limit{Requests: 3}}}))
-	var held []*Response
+	s := blobstest.OpenStore(t)
+	large, small := blobstest.Put(t, s, blobstest.RandomBytes(1, 8<<20)), blobstest.Put(t, s, blobstest.Pattern(100))
+	request := blobs.GetRequest{Hash: small, Ranges: blobs.WholeBlob()}.Append(nil)
+	conn := blobstest.Dial(t, blobstest.Provide(t, blobs.ProviderConfig{Store: s, Limits: provider.Limits{Peer: provider.Limit{Requests: 3}}}))
+	var held []*blobs.Response
 	for range 3 { // not read, so they stay
-		r, err := Get(deadline(t), conn, GetRequest{Hash: large, Ranges: WholeBlob()}, 0)
+		r, err := blobs.Get(blobstest.Deadline(t), conn, blobs.GetRequest{Hash: large, Ranges: blobs.WholeBlob()}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -79,25 +83,25 @@ func TestLimitRequests(t *testing.T) {
 		}
 		held = append(held, r)
 	}
-	if _, end := exchange(t, conn, request, true, 5*time.Second); end != "Reset(2)" {
+	if _, end := blobstest.Exchange(t, conn, request, true, 5*time.Second); end != "Reset(2)" {
 		t.Errorf("the fourth: %s", end)
 	}
 	for _, r := range held {
 		r.Close()
 	}
 	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		if _, end := exchange(t, conn, request, true, 5*time.Second); end == "FIN" {
+		if _, end := blobstest.Exchange(t, conn, request, true, 5*time.Second); end == "FIN" {
 			break
 		} else if time.Since(start) > 5*time.Second {
 			t.Fatalf("afterwards: %s", end)
 		}
 	}
 
-	conn = dial(t, provide(t, ProviderConfig{Store: s, Limits: provider.Limits{Peer: provider.Limit{RequestRate: 50}}}))
+	conn = blobstest.Dial(t, blobstest.Provide(t, blobs.ProviderConfig{Store: s, Limits: provider.Limits{Peer: provider.Limit{RequestRate: 50}}}))
 	var answered, refused int
 	start := time.Now()
 	for range 3000 {
-		switch _, end := exchange(t, conn, request, true, 5*time.Second); end {
+		switch _, end := blobstest.Exchange(t, conn, request, true, 5*time.Second); end {
 		case "FIN":
 			answered++
 		case "Reset(2)":
@@ -113,16 +117,16 @@ func TestLimitRequests(t *testing.T) {
 
 // TestLimitBytes fetches at the rate of a peer, while another is not held back by it.
 func TestLimitBytes(t *testing.T) {
-	s := openStore(t)
-	data := randomBytes(1, 3<<20)
-	hash := put(t, s, data)
-	addr := provide(t, ProviderConfig{Store: s, Limits: provider.Limits{Peer: provider.Limit{ByteRate: 2 << 20}}})
+	s := blobstest.OpenStore(t)
+	data := blobstest.RandomBytes(1, 3<<20)
+	hash := blobstest.Put(t, s, data)
+	addr := blobstest.Provide(t, blobs.ProviderConfig{Store: s, Limits: provider.Limits{Peer: provider.Limit{ByteRate: 2 << 20}}})
 	var fetches sync.WaitGroup
 	start := time.Now()
 	for range 3 { // peers
 		fetches.Go(func() {
-			d := NewDownloader(DownloaderConfig{Store: openStore(t), Endpoint: endpoint(t)})
-			if _, err := d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil); err != nil {
+			d := downloader.New(downloader.Config{Store: blobstest.OpenStore(t), Endpoint: blobstest.Endpoint(t)})
+			if _, err := d.Fetch(blobstest.Deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -131,11 +135,11 @@ func TestLimitBytes(t *testing.T) {
 	if took := time.Since(start); took < time.Second || took > 5*time.Second {
 		t.Errorf("3 MiB at 2 MiB/s took %v", took)
 	}
-	from := openStore(t)
-	push := put(t, from, randomBytes(2, 3<<20))
-	conn := between(t, ProviderConfig{Store: s, Limits: provider.Limits{All: provider.Limit{ByteRate: 2 << 20}}}, 1<<30)
+	from := blobstest.OpenStore(t)
+	push := blobstest.Put(t, from, blobstest.RandomBytes(2, 3<<20))
+	conn := blobstest.Between(t, blobs.ProviderConfig{Store: s, Limits: provider.Limits{All: provider.Limit{ByteRate: 2 << 20}}}, 1<<30)
 	start = time.Now()
-	if _, err := Push(deadline(t), conn, PushConfig{Store: from}, push, ticket.Raw, nil); err != nil {
+	if _, err := blobs.Push(blobstest.Deadline(t), conn, blobs.PushConfig{Store: from}, push, ticket.Raw, nil); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(start); took < time.Second || took > 5*time.Second {
@@ -145,16 +149,16 @@ func TestLimitBytes(t *testing.T) {
 
 // TestLimitSlowReader reads always a little in time, but less than the least rate.
 func TestLimitSlowReader(t *testing.T) {
-	s := openStore(t)
-	hash := put(t, s, randomBytes(1, 16<<20))
-	conn := dial(t, provide(t, ProviderConfig{
+	s := blobstest.OpenStore(t)
+	hash := blobstest.Put(t, s, blobstest.RandomBytes(1, 16<<20))
+	conn := blobstest.Dial(t, blobstest.Provide(t, blobs.ProviderConfig{
 		Store: s, IdleTimeout: time.Second, Limits: provider.Limits{MinRate: 4 << 20},
 	}))
-	stream, err := conn.OpenStream(deadline(t))
+	stream, err := conn.OpenStream(blobstest.Deadline(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = stream.Write(GetRequest{Hash: hash, Ranges: WholeBlob()}.Append(nil))
+	_, _ = stream.Write(blobs.GetRequest{Hash: hash, Ranges: blobs.WholeBlob()}.Append(nil))
 	_ = stream.Close()
 	start, n := time.Now(), 0
 	for err == nil && time.Since(start) < 15*time.Second {
@@ -163,7 +167,7 @@ func TestLimitSlowReader(t *testing.T) {
 		n += k
 		time.Sleep(100 * time.Millisecond) // 1.25 MiB/s: no single buffer takes a second
 	}
-	if end := streamEnd(err); end != "Reset(2)" || n > 14<<20 {
+	if end := blobstest.StreamEnd(err); end != "Reset(2)" || n > 14<<20 {
 		t.Errorf("%s after %d bytes and %v", end, n, time.Since(start))
 	}
 }
@@ -171,24 +175,24 @@ func TestLimitSlowReader(t *testing.T) {
 // TestLimitMemory has 20 peers ask for 40 large blobs each and read none: the buffers stay within the budget, and when they are
 // gone a good peer is served.
 func TestLimitMemory(t *testing.T) {
-	s := openStore(t)
-	hash := put(t, s, randomBytes(1, 4<<20))
+	s := blobstest.OpenStore(t)
+	hash := blobstest.Put(t, s, blobstest.RandomBytes(1, 4<<20))
 	var handled atomic.Int64
-	addr := provide(t, ProviderConfig{
+	addr := blobstest.Provide(t, blobs.ProviderConfig{
 		Store: s, IdleTimeout: 4 * time.Second, Limits: provider.Limits{Memory: 16 << 20},
-		Policy: policyFunc(func(bao.Hash) bool { handled.Add(1); return true }),
+		Policy: blobstest.PolicyFunc(func(bao.Hash) bool { handled.Add(1); return true }),
 	})
 	before := heap()
 	var conns []*iroh.Conn
 	for range 20 {
-		conn := dial(t, addr)
+		conn := blobstest.Dial(t, addr)
 		conns = append(conns, conn)
 		for range 40 {
-			stream, err := conn.OpenStream(deadline(t))
+			stream, err := conn.OpenStream(blobstest.Deadline(t))
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, _ = stream.Write(GetRequest{Hash: hash, Ranges: WholeBlob()}.Append(nil))
+			_, _ = stream.Write(blobs.GetRequest{Hash: hash, Ranges: blobs.WholeBlob()}.Append(nil))
 			_ = stream.Close()
 		}
 	}
@@ -202,11 +206,11 @@ func TestLimitMemory(t *testing.T) {
 	if full := heap(); full > before+64<<20 {
 		t.Errorf("heap grew by %d MiB", (full-before)>>20)
 	}
-	d := NewDownloader(DownloaderConfig{Store: openStore(t), Endpoint: endpoint(t)})
+	d := downloader.New(downloader.Config{Store: blobstest.OpenStore(t), Endpoint: blobstest.Endpoint(t)})
 	for _, conn := range conns {
 		_ = conn.CloseWithError(0, "")
 	}
-	if _, err := d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil); err != nil {
+	if _, err := d.Fetch(blobstest.Deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -217,25 +221,25 @@ func TestHostileObservation(t *testing.T) {
 		answer func(stream *quic.Stream)
 		want   error
 	}{
-		"nothing":     {func(s *quic.Stream) { _ = s.Close() }, ErrRefused},
-		"refused":     {func(s *quic.Stream) { s.CancelWrite(CodePermission) }, ErrRefused},
-		"reset 3":     {func(s *quic.Stream) { s.CancelWrite(CodeInternal) }, ErrTruncated},
-		"falls":       {func(s *quic.Stream) { send(s, []byte{5, 1, 3, 4, 5, 5}) }, ErrObservation},
-		"long":        {func(s *quic.Stream) { send(s, []byte{0xff, 0xff, 0xff, 0xff, 0x0f}) }, ErrObservation},
-		"cut":         {func(s *quic.Stream) { send(s, []byte{5, 0xa0, 0x8d}) }, ErrTruncated},
-		"ends":        {func(s *quic.Stream) { send(s, []byte{2, 0, 0}) }, ErrTruncated},
-		"many pieces": {manyPieces, ErrTooLarge},
+		"nothing":     {func(s *quic.Stream) { _ = s.Close() }, blobs.ErrRefused},
+		"refused":     {func(s *quic.Stream) { s.CancelWrite(blobs.CodePermission) }, blobs.ErrRefused},
+		"reset 3":     {func(s *quic.Stream) { s.CancelWrite(blobs.CodeInternal) }, blobs.ErrTruncated},
+		"falls":       {func(s *quic.Stream) { blobstest.Send(s, []byte{5, 1, 3, 4, 5, 5}) }, blobs.ErrObservation},
+		"long":        {func(s *quic.Stream) { blobstest.Send(s, []byte{0xff, 0xff, 0xff, 0xff, 0x0f}) }, blobs.ErrObservation},
+		"cut":         {func(s *quic.Stream) { blobstest.Send(s, []byte{5, 0xa0, 0x8d}) }, blobs.ErrTruncated},
+		"ends":        {func(s *quic.Stream) { blobstest.Send(s, []byte{2, 0, 0}) }, blobs.ErrTruncated},
+		"many pieces": {manyPieces, blobs.ErrTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := endpoint(t)
-			accept(t, e, func(ctx context.Context, conn *iroh.Conn) {
+			e := blobstest.Endpoint(t)
+			blobstest.Accept(t, e, func(ctx context.Context, conn *iroh.Conn) {
 				stream, err := conn.AcceptStream(ctx)
 				if err == nil {
 					_, _ = io.ReadAll(stream)
 					c.answer(stream)
 				}
 			})
-			o, err := Observe(deadline(t), dial(t, e.Addr()), bao.Sum(nil))
+			o, err := blobs.Observe(blobstest.Deadline(t), blobstest.Dial(t, e.Addr()), bao.Sum(nil))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -243,7 +247,7 @@ func TestHostileObservation(t *testing.T) {
 			for err == nil {
 				_, err = o.Next()
 			}
-			wantErr(t, err, c.want)
+			blobstest.WantErr(t, err, c.want)
 			if _, again := o.Next(); again != err {
 				t.Errorf("then %v", again)
 			}

@@ -1,4 +1,4 @@
-package blobs
+package blobs_test
 
 import (
 	"context"
@@ -7,6 +7,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/downloader"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/blobstest"
 
 	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
@@ -25,20 +29,20 @@ func heap() uint64 {
 // TestProviderFlood opens 10,000 streams over one connection, each asking for a large blob that is not read: no more than 100 are
 // served at once, memory stays bounded, and comes back.
 func TestProviderFlood(t *testing.T) {
-	s := openStore(t)
-	hash := put(t, s, randomBytes(1, 4<<20))
-	e := endpoint(t)
+	s := blobstest.OpenStore(t)
+	hash := blobstest.Put(t, s, blobstest.RandomBytes(1, 4<<20))
+	e := blobstest.Endpoint(t)
 	var handled atomic.Int64
-	counting := policyFunc(func(bao.Hash) bool { handled.Add(1); return true })
-	p := NewProvider(ProviderConfig{Store: s, Policy: counting})
+	counting := blobstest.PolicyFunc(func(bao.Hash) bool { handled.Add(1); return true })
+	p := blobs.NewProvider(blobs.ProviderConfig{Store: s, Policy: counting})
 	const maxStreams = 100
-	accept(t, e, func(ctx context.Context, conn *iroh.Conn) { _ = p.Serve(ctx, conn) })
-	conn, err := endpoint(t).Dial(deadline(t), e.Addr(), ALPN)
+	blobstest.Accept(t, e, func(ctx context.Context, conn *iroh.Conn) { _ = p.Serve(ctx, conn) })
+	conn, err := blobstest.Endpoint(t).Dial(blobstest.Deadline(t), e.Addr(), blobs.ALPN)
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := heap()
-	ctx, cancel := context.WithCancel(deadline(t))
+	ctx, cancel := context.WithCancel(blobstest.Deadline(t))
 	var openers sync.WaitGroup
 	var opened atomic.Int64
 	for range 10_000 {
@@ -48,7 +52,7 @@ func TestProviderFlood(t *testing.T) {
 				return
 			}
 			opened.Add(1)
-			_, _ = stream.Write(GetRequest{Hash: hash, Ranges: WholeBlob()}.Append(nil))
+			_, _ = stream.Write(blobs.GetRequest{Hash: hash, Ranges: blobs.WholeBlob()}.Append(nil))
 			_ = stream.Close()
 		})
 	}
@@ -80,22 +84,22 @@ func TestProviderFlood(t *testing.T) {
 // TestProviderSlow has peers that send a request a byte at a time, and peers that do not read: all are cut off, and a good client is
 // served meanwhile.
 func TestProviderSlow(t *testing.T) {
-	s := openStore(t)
-	data := randomBytes(2, 8<<20)
-	hash := put(t, s, data)
-	addr := provide(t, ProviderConfig{Store: s, IdleTimeout: time.Second})
-	request := GetRequest{Hash: hash, Ranges: WholeBlob()}.Append(nil)
-	client := endpoint(t)
+	s := blobstest.OpenStore(t)
+	data := blobstest.RandomBytes(2, 8<<20)
+	hash := blobstest.Put(t, s, data)
+	addr := blobstest.Provide(t, blobs.ProviderConfig{Store: s, IdleTimeout: time.Second})
+	request := blobs.GetRequest{Hash: hash, Ranges: blobs.WholeBlob()}.Append(nil)
+	client := blobstest.Endpoint(t)
 	start := time.Now()
 	var slow sync.WaitGroup
 	for i := range 50 {
-		conn, err := client.Dial(deadline(t), addr, ALPN)
+		conn, err := client.Dial(blobstest.Deadline(t), addr, blobs.ALPN)
 		if err != nil {
 			t.Fatal(err)
 		}
 		slow.Go(func() {
 			defer func() { _ = conn.CloseWithError(0, "") }()
-			stream, err := conn.OpenStream(deadline(t))
+			stream, err := conn.OpenStream(blobstest.Deadline(t))
 			if err != nil {
 				t.Error(err)
 				return
@@ -107,7 +111,7 @@ func TestProviderSlow(t *testing.T) {
 					time.Sleep(100 * time.Millisecond)
 					_, err = stream.Read(make([]byte, 1))
 				}
-				if end := streamEnd(err); end != "Reset(2)" {
+				if end := blobstest.StreamEnd(err); end != "Reset(2)" {
 					t.Errorf("slow reader sees %s", end)
 				}
 				return
@@ -125,8 +129,8 @@ func TestProviderSlow(t *testing.T) {
 			}
 		})
 	}
-	d := NewDownloader(DownloaderConfig{Store: openStore(t), Endpoint: endpoint(t)})
-	if _, err := d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil); err != nil {
+	d := downloader.New(downloader.Config{Store: blobstest.OpenStore(t), Endpoint: blobstest.Endpoint(t)})
+	if _, err := d.Fetch(blobstest.Deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil); err != nil {
 		t.Error(err)
 	}
 	slow.Wait()
@@ -134,22 +138,22 @@ func TestProviderSlow(t *testing.T) {
 
 // TestProviderLongRequests sends many requests of nearly 1 MiB at once: some are answered, the others refused, none waits for another.
 func TestProviderLongRequests(t *testing.T) {
-	s := openStore(t)
-	hash := put(t, s, AppendHashSeq(nil, []bao.Hash{put(t, s, pattern(100))}))
-	var seq ChunkRangesSeq
+	s := blobstest.OpenStore(t)
+	hash := blobstest.Put(t, s, blobs.AppendHashSeq(nil, []bao.Hash{blobstest.Put(t, s, blobstest.Pattern(100))}))
+	var seq blobs.ChunkRangesSeq
 	for i := range uint64(200_000) {
 		seq = seq.Add(1+2*i, bao.All())
 	}
-	request := GetRequest{Hash: hash, Ranges: seq}.Append(nil)
+	request := blobs.GetRequest{Hash: hash, Ranges: seq}.Append(nil)
 	if len(request) < 900<<10 {
 		t.Fatalf("request of %d bytes", len(request))
 	}
-	conn := dial(t, provide(t, ProviderConfig{Store: s}))
+	conn := blobstest.Dial(t, blobstest.Provide(t, blobs.ProviderConfig{Store: s}))
 	var running sync.WaitGroup
 	var answered atomic.Int64
 	for range 50 {
 		running.Go(func() {
-			received, end := exchange(t, conn, request, true, 10*time.Second)
+			received, end := blobstest.Exchange(t, conn, request, true, 10*time.Second)
 			if end == "FIN" && len(received) == 108 {
 				answered.Add(1)
 			} else if end != "Reset(2)" {
@@ -162,7 +166,7 @@ func TestProviderLongRequests(t *testing.T) {
 		t.Error("none is answered")
 	}
 	for range 10 {
-		if received, end := exchange(t, conn, request, true, 10*time.Second); end != "FIN" || len(received) != 108 {
+		if received, end := blobstest.Exchange(t, conn, request, true, 10*time.Second); end != "FIN" || len(received) != 108 {
 			t.Errorf("alone: %d bytes, %s", len(received), end)
 		}
 	}
@@ -170,15 +174,15 @@ func TestProviderLongRequests(t *testing.T) {
 
 // TestManySmallFiles fetches 10,000 blobs of 4 KiB, in two requests.
 func TestManySmallFiles(t *testing.T) {
-	from, to := openStore(t), openStore(t)
+	from, to := blobstest.OpenStore(t), blobstest.OpenStore(t)
 	var hashes []bao.Hash
 	for i := range 10_000 {
-		hashes = append(hashes, put(t, from, randomBytes(uint64(i), 4096)))
+		hashes = append(hashes, blobstest.Put(t, from, blobstest.RandomBytes(uint64(i), 4096)))
 	}
-	root := put(t, from, AppendHashSeq(nil, hashes))
-	d := NewDownloader(DownloaderConfig{Store: to, Endpoint: endpoint(t)})
-	addr := provide(t, ProviderConfig{Store: from})
-	stats, err := d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, root, ticket.HashSeq, nil)
+	root := blobstest.Put(t, from, blobs.AppendHashSeq(nil, hashes))
+	d := downloader.New(downloader.Config{Store: to, Endpoint: blobstest.Endpoint(t)})
+	addr := blobstest.Provide(t, blobs.ProviderConfig{Store: from})
+	stats, err := d.Fetch(blobstest.Deadline(t), []ticket.EndpointAddr{addr}, root, ticket.HashSeq, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +190,7 @@ func TestManySmallFiles(t *testing.T) {
 	if stats.Requests != 2 || stats.Blobs != 10_001 {
 		t.Errorf("%+v", stats)
 	}
-	if stats, err = d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, root, ticket.HashSeq, nil); err != nil || stats.Requests != 0 {
+	if stats, err = d.Fetch(blobstest.Deadline(t), []ticket.EndpointAddr{addr}, root, ticket.HashSeq, nil); err != nil || stats.Requests != 0 {
 		t.Errorf("again: %+v, %v", stats, err)
 	}
 }
@@ -194,10 +198,10 @@ func TestManySmallFiles(t *testing.T) {
 // BenchmarkFetch fetches one large blob between two endpoints of this process.
 func BenchmarkFetch(b *testing.B) {
 	const size = 256 << 20
-	from, to := openStore(b), openStore(b)
-	hash := put(b, from, randomBytes(3, size))
-	addr := provide(b, ProviderConfig{Store: from})
-	d := NewDownloader(DownloaderConfig{Store: to, Endpoint: endpoint(b)})
+	from, to := blobstest.OpenStore(b), blobstest.OpenStore(b)
+	hash := blobstest.Put(b, from, blobstest.RandomBytes(3, size))
+	addr := blobstest.Provide(b, blobs.ProviderConfig{Store: from})
+	d := downloader.New(downloader.Config{Store: to, Endpoint: blobstest.Endpoint(b)})
 	b.SetBytes(size)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -214,19 +218,19 @@ func BenchmarkFetch(b *testing.B) {
 
 // BenchmarkFetchSmall fetches 10,000 blobs of 4 KiB.
 func BenchmarkFetchSmall(b *testing.B) {
-	from := openStore(b)
+	from := blobstest.OpenStore(b)
 	var hashes []bao.Hash
 	for i := range 10_000 {
-		hashes = append(hashes, put(b, from, randomBytes(uint64(i), 4096)))
+		hashes = append(hashes, blobstest.Put(b, from, blobstest.RandomBytes(uint64(i), 4096)))
 	}
-	root := put(b, from, AppendHashSeq(nil, hashes))
-	addr := provide(b, ProviderConfig{Store: from})
-	client := endpoint(b)
+	root := blobstest.Put(b, from, blobs.AppendHashSeq(nil, hashes))
+	addr := blobstest.Provide(b, blobs.ProviderConfig{Store: from})
+	client := blobstest.Endpoint(b)
 	b.SetBytes(10_000 * 4096)
 	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
-		d := NewDownloader(DownloaderConfig{Store: openStore(b), Endpoint: client})
+		d := downloader.New(downloader.Config{Store: blobstest.OpenStore(b), Endpoint: client})
 		b.StartTimer()
 		if _, err := d.Fetch(context.Background(), []ticket.EndpointAddr{addr}, root, ticket.HashSeq, nil); err != nil {
 			b.Fatal(err)

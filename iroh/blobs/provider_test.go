@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/blobstest"
+
 	"github.com/iroh-ipfs/bridge/iroh/bao"
-	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 )
 
@@ -23,10 +24,10 @@ type probe struct {
 
 // probes builds the store and the requests of the vectors' provider_probe.
 func probes(t *testing.T, s *store.Store) map[string]probe {
-	h1, h2, h3 := put(t, s, pattern(1)), put(t, s, pattern(1025)), put(t, s, pattern(100000))
+	h1, h2, h3 := blobstest.Put(t, s, blobstest.Pattern(1)), blobstest.Put(t, s, blobstest.Pattern(1025)), blobstest.Put(t, s, blobstest.Pattern(100000))
 	missing := bao.Sum([]byte("missing"))
-	partial := putPart(t, s, pattern(200000), bao.GroupSize)
-	lacking := put(t, s, AppendHashSeq(nil, []bao.Hash{h1, missing, h2, h3}))
+	partial := blobstest.PutPart(t, s, blobstest.Pattern(200000), bao.GroupSize)
+	lacking := blobstest.Put(t, s, AppendHashSeq(nil, []bao.Hash{h1, missing, h2, h3}))
 	get := func(hash bao.Hash, seq ChunkRangesSeq) []byte { return GetRequest{Hash: hash, Ranges: seq}.Append(nil) }
 	whole := get(h1, WholeBlob())
 	return map[string]probe{
@@ -66,9 +67,9 @@ func probes(t *testing.T, s *store.Store) map[string]probe {
 // TestProviderProbe asks our provider what a real one was asked and compares bytes and ends of streams. Bytes before a reset are not
 // compared: whether they arrive is chance.
 func TestProviderProbe(t *testing.T) {
-	s := openStore(t)
+	s := blobstest.OpenStore(t)
 	cases := probes(t, s)
-	conn := dial(t, provide(t, ProviderConfig{Store: s}))
+	conn := blobstest.Dial(t, blobstest.Provide(t, ProviderConfig{Store: s}))
 	asked := 0
 	for _, want := range loadVectors(t).ProviderProbe {
 		c, ok := cases[want.Case]
@@ -87,7 +88,7 @@ func TestProviderProbe(t *testing.T) {
 		if c.open || strings.HasPrefix(want.Case, "observe") {
 			wait = 300 * time.Millisecond
 		}
-		received, end := exchange(t, conn, c.request, !c.open, wait)
+		received, end := blobstest.Exchange(t, conn, c.request, !c.open, wait)
 		wantEnd, wantLen := want.End, want.ReceivedLen
 		if strings.HasPrefix(wantEnd, "timeout") {
 			wantEnd = "open"
@@ -113,20 +114,20 @@ func TestProviderProbe(t *testing.T) {
 // TestProviderCollection compares the answers for the vectors' collection byte for byte.
 func TestProviderCollection(t *testing.T) {
 	v := loadVectors(t).Collection
-	s := openStore(t)
+	s := blobstest.OpenStore(t)
 	for _, file := range v.Files {
-		put(t, s, pattern(file.Size))
+		blobstest.Put(t, s, blobstest.Pattern(file.Size))
 	}
-	put(t, s, v.Meta)
-	if put(t, s, v.HashSeq) != v.RootHash {
+	blobstest.Put(t, s, v.Meta)
+	if blobstest.Put(t, s, v.HashSeq) != v.RootHash {
 		t.Fatal("root differs")
 	}
-	conn := dial(t, provide(t, ProviderConfig{Store: s}))
-	all, end := exchange(t, conn, GetRequest{Hash: v.RootHash, Ranges: WholeSequence()}.Append(nil), true, 5*time.Second)
+	conn := blobstest.Dial(t, blobstest.Provide(t, ProviderConfig{Store: s}))
+	all, end := blobstest.Exchange(t, conn, GetRequest{Hash: v.RootHash, Ranges: WholeSequence()}.Append(nil), true, 5*time.Second)
 	if end != "FIN" || len(all) != v.GetAll.Len || bao.Sum(all) != v.GetAll.BLAKE3 {
 		t.Errorf("whole collection: %d bytes, %s", len(all), end)
 	}
-	sizes, end := exchange(t, conn, GetRequest{Hash: v.RootHash, Ranges: Sizes()}.Append(nil), true, 5*time.Second)
+	sizes, end := blobstest.Exchange(t, conn, GetRequest{Hash: v.RootHash, Ranges: Sizes()}.Append(nil), true, 5*time.Second)
 	if end != "FIN" || !bytes.Equal(sizes, v.Sizes.Hex) {
 		t.Errorf("sizes: %d bytes, %s", len(sizes), end)
 	}
@@ -134,11 +135,11 @@ func TestProviderCollection(t *testing.T) {
 
 // TestProviderStopped stops one answer; the connection goes on.
 func TestProviderStopped(t *testing.T) {
-	s := openStore(t)
-	hash := put(t, s, randomBytes(1, 20<<20))
-	conn := dial(t, provide(t, ProviderConfig{Store: s}))
+	s := blobstest.OpenStore(t)
+	hash := blobstest.Put(t, s, blobstest.RandomBytes(1, 20<<20))
+	conn := blobstest.Dial(t, blobstest.Provide(t, ProviderConfig{Store: s}))
 	for range 5 {
-		response, err := Get(deadline(t), conn, GetRequest{Hash: hash, Ranges: WholeBlob()}, 0)
+		response, err := Get(blobstest.Deadline(t), conn, GetRequest{Hash: hash, Ranges: WholeBlob()}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,16 +157,16 @@ func TestProviderStopped(t *testing.T) {
 			t.Fatal("a closed response yields items")
 		}
 	}
-	if got, end := exchange(t, conn, GetRequest{Hash: hash, Ranges: OneBlob(bao.LastChunk())}.Append(nil), true, 5*time.Second); end != "FIN" || len(got) == 0 {
+	if got, end := blobstest.Exchange(t, conn, GetRequest{Hash: hash, Ranges: OneBlob(bao.LastChunk())}.Append(nil), true, 5*time.Second); end != "FIN" || len(got) == 0 {
 		t.Errorf("%d bytes, %s", len(got), end)
 	}
 }
 
 // TestProviderMalformed sends 1,000 requests that make no sense, then a good one.
 func TestProviderMalformed(t *testing.T) {
-	s := openStore(t)
-	hash := put(t, s, pattern(1025))
-	conn := dial(t, provide(t, ProviderConfig{Store: s}))
+	s := blobstest.OpenStore(t)
+	hash := blobstest.Put(t, s, blobstest.Pattern(1025))
+	conn := blobstest.Dial(t, blobstest.Provide(t, ProviderConfig{Store: s}))
 	good := GetRequest{Hash: hash, Ranges: WholeBlob()}.Append(nil)
 	for i := range 1000 {
 		bad := bytes.Clone(good)
@@ -179,40 +180,36 @@ func TestProviderMalformed(t *testing.T) {
 		case 3:
 			bad = append(bad[:33], slices.Repeat([]byte{0xff}, 1+i%20)...)
 		}
-		received, end := exchange(t, conn, bad, true, 5*time.Second)
+		received, end := blobstest.Exchange(t, conn, bad, true, 5*time.Second)
 		if len(received) > 0 || end != "FIN" && end != "Reset(1)" {
 			t.Fatalf("request %d (%x): %d bytes, %s", i, bad, len(received), end)
 		}
 	}
-	if received, end := exchange(t, conn, good, true, 5*time.Second); end != "FIN" || len(received) != 8+1025 {
+	if received, end := blobstest.Exchange(t, conn, good, true, 5*time.Second); end != "FIN" || len(received) != 8+1025 {
 		t.Errorf("good request: %d bytes, %s", len(received), end)
 	}
 }
 
 // TestProviderPush refuses 100 pushes; the store stays as it was.
 func TestProviderPush(t *testing.T) {
-	s := openStore(t)
-	conn := dial(t, provide(t, ProviderConfig{Store: s}))
-	data := pattern(5000)
-	push := append(PushRequest{Get: GetRequest{Hash: bao.Sum(data), Ranges: WholeBlob()}}.Append(nil), answerFor(t, data, bao.All())...)
+	s := blobstest.OpenStore(t)
+	conn := blobstest.Dial(t, blobstest.Provide(t, ProviderConfig{Store: s}))
+	data := blobstest.Pattern(5000)
+	push := append(PushRequest{Get: GetRequest{Hash: bao.Sum(data), Ranges: WholeBlob()}}.Append(nil), blobstest.AnswerFor(t, data, bao.All())...)
 	for range 100 {
-		if received, end := exchange(t, conn, push, true, 5*time.Second); len(received) > 0 || end != "Reset(1)" {
+		if received, end := blobstest.Exchange(t, conn, push, true, 5*time.Second); len(received) > 0 || end != "Reset(1)" {
 			t.Fatalf("%d bytes, %s", len(received), end)
 		}
 	}
-	wantNothing(t, s)
+	blobstest.WantNothing(t, s)
 }
-
-type policyFunc func(bao.Hash) bool
-
-func (f policyFunc) Allow(peer key.EndpointID, hash bao.Hash) bool { return !peer.IsZero() && f(hash) }
 
 // TestProviderPolicy refuses a blob by its own hash and as a child.
 func TestProviderPolicy(t *testing.T) {
-	s := openStore(t)
-	secret, open := put(t, s, pattern(1)), put(t, s, pattern(2))
-	seq := put(t, s, AppendHashSeq(nil, []bao.Hash{open, secret}))
-	conn := dial(t, provide(t, ProviderConfig{Store: s, Policy: policyFunc(func(hash bao.Hash) bool { return hash != secret })}))
+	s := blobstest.OpenStore(t)
+	secret, open := blobstest.Put(t, s, blobstest.Pattern(1)), blobstest.Put(t, s, blobstest.Pattern(2))
+	seq := blobstest.Put(t, s, AppendHashSeq(nil, []bao.Hash{open, secret}))
+	conn := blobstest.Dial(t, blobstest.Provide(t, ProviderConfig{Store: s, Policy: blobstest.PolicyFunc(func(hash bao.Hash) bool { return hash != secret })}))
 	for _, c := range []struct {
 		hash bao.Hash
 		seq  ChunkRangesSeq
@@ -225,11 +222,15 @@ func TestProviderPolicy(t *testing.T) {
 		{seq, ChunkRangesSeq{}.Add(1, bao.All()), "FIN"},
 		{seq, ChunkRangesSeq{}.Add(2, bao.All()), "Reset(1)"},
 	} {
-		if _, end := exchange(t, conn, GetRequest{Hash: c.hash, Ranges: c.seq}.Append(nil), true, 5*time.Second); end != c.end {
+		if _, end := blobstest.Exchange(t, conn, GetRequest{Hash: c.hash, Ranges: c.seq}.Append(nil), true, 5*time.Second); end != c.end {
 			t.Errorf("%v %v: %s, want %s", c.hash.ShortString(), c.seq, end, c.end)
 		}
 	}
-	d := NewDownloader(DownloaderConfig{Store: openStore(t)})
-	_, err := d.FetchFrom(deadline(t), conn, secret, 0, nil)
-	wantErr(t, err, ErrRefused)
+	response, err := Get(blobstest.Deadline(t), conn, GetRequest{Hash: secret, Ranges: WholeBlob()}, 0)
+	if err == nil {
+		defer response.Close()
+		response.Next()
+		_, err = response.Open(secret)
+	}
+	blobstest.WantErr(t, err, ErrRefused)
 }

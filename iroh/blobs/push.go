@@ -14,9 +14,24 @@ import (
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/outbox"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/plan"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
+
+// Progress hears how a download or a push goes on. Calls come one at a time and must not block.
+type Progress interface {
+	// Blob says that a blob begins, or goes on after an interruption. size is what the provider claims it to be, have
+	// how many bytes of it are there already. With several providers, several blobs may be coming at the same time.
+	Blob(hash bao.Hash, size, have uint64)
+	// Bytes says that n more bytes were received and verified, each counted once.
+	Bytes(n uint64)
+}
+
+type silent struct{}
+
+func (silent) Blob(bao.Hash, uint64, uint64) {}
+func (silent) Bytes(uint64)                  {}
 
 // PushConfig is what a push needs. Store is required.
 type PushConfig struct {
@@ -106,11 +121,11 @@ func (p *push) run(ctx context.Context, format ticket.Format) error {
 // children lists the distinct children of the root. When the target lacks the root, and they are many, it is not asked
 // about each of them.
 func (p *push) children(ctx context.Context, root parcel) ([]parcel, error) {
-	hashes, err := readHashSeq(p.cfg.Store, p.root, math.MaxUint64)
+	hashes, err := ReadHashSeq(p.cfg.Store, p.root, math.MaxUint64)
 	if err != nil {
 		return nil, err
 	}
-	order := distinct(hashes)
+	order := plan.Distinct(hashes)
 	parcels := make([]parcel, len(order))
 	plan := p.missing
 	if root.has == 0 && len(order) > maxAskedAll {

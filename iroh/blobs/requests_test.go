@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/blobstest"
+
 	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/provider"
@@ -18,63 +20,16 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
-// between returns a connection of a new endpoint to a provider of cfg that takes pushes from it up to a quota.
-func between(t testing.TB, cfg ProviderConfig, quota uint64) *iroh.Conn {
-	t.Helper()
-	client := endpoint(t)
-	cfg.Push.Quota = quota
-	cfg.Push.Peers = append(cfg.Push.Peers, client.ID())
-	conn, err := client.Dial(deadline(t), provide(t, cfg), ALPN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.CloseWithError(0, "") })
-	return conn
-}
-
-// recorder keeps events.
-type recorder struct {
-	mu     sync.Mutex
-	events []provider.Event
-}
-
-func (r *recorder) Event(e provider.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.events = append(r.events, e)
-}
-
-// of returns the events of a kind, after waiting for n of them.
-func (r *recorder) of(t testing.TB, kind provider.Kind, n int) (found []provider.Event) {
-	t.Helper()
-	for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		r.mu.Lock()
-		found = nil
-		for _, e := range r.events {
-			if e.Kind == kind {
-				found = append(found, e)
-			}
-		}
-		r.mu.Unlock()
-		if len(found) >= n {
-			return found
-		}
-		if time.Since(start) > 10*time.Second {
-			t.Fatalf("%d events %v, want %d", len(found), kind, n)
-		}
-	}
-}
-
 // TestGetMany asks for blobs of every size in one request, parts of some and nothing of others.
 func TestGetMany(t *testing.T) {
-	s := openStore(t)
-	conn := dial(t, provide(t, ProviderConfig{Store: s}))
+	s := blobstest.OpenStore(t)
+	conn := blobstest.Dial(t, blobstest.Provide(t, ProviderConfig{Store: s}))
 	var request GetManyRequest
 	var contents [][]byte
-	for i, size := range ladder {
-		data := pattern(size)
+	for i, size := range blobstest.Ladder {
+		data := blobstest.Pattern(size)
 		contents = append(contents, data)
-		request.Hashes = append(request.Hashes, put(t, s, data))
+		request.Hashes = append(request.Hashes, blobstest.Put(t, s, data))
 		switch i % 3 {
 		case 0:
 			request.Ranges = request.Ranges.Add(uint64(i), bao.All())
@@ -84,7 +39,7 @@ func TestGetMany(t *testing.T) {
 	}
 	for _, ranges := range []ChunkRangesSeq{request.Ranges, {{Index: 0, Ranges: bao.All()}}, nil} {
 		request.Ranges = ranges
-		response, err := GetMany(deadline(t), conn, request, 0)
+		response, err := GetMany(blobstest.Deadline(t), conn, request, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,11 +96,11 @@ func available(t testing.TB, o *Observation, test func(Available) bool) Availabl
 
 // TestObserve follows a blob from nothing over its parts to the whole, and its end.
 func TestObserve(t *testing.T) {
-	s := openStore(t)
-	data := randomBytes(1, 3<<20+100)
+	s := blobstest.OpenStore(t)
+	data := blobstest.RandomBytes(1, 3<<20+100)
 	hash := bao.Sum(data)
-	conn := dial(t, provide(t, ProviderConfig{Store: s}))
-	o, err := Observe(deadline(t), conn, hash)
+	conn := blobstest.Dial(t, blobstest.Provide(t, ProviderConfig{Store: s}))
+	o, err := Observe(blobstest.Deadline(t), conn, hash)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,12 +108,12 @@ func TestObserve(t *testing.T) {
 	if there, err := o.Next(); err != nil || there.Size != 0 || !there.Ranges.IsEmpty() {
 		t.Fatalf("%v, %v", there, err)
 	}
-	putPart(t, s, data, 1<<20)
+	blobstest.PutPart(t, s, data, 1<<20)
 	there := available(t, o, func(a Available) bool { return a.Ranges.Equal(bao.Span(0, 1024)) })
 	if there.Size != uint64(len(data)) || there.Complete() {
 		t.Fatal(there)
 	}
-	put(t, s, data)
+	blobstest.Put(t, s, data)
 	if there = available(t, o, Available.Complete); there.Size != uint64(len(data)) {
 		t.Fatal(there)
 	}
@@ -166,21 +121,21 @@ func TestObserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = o.Next()
-	wantErr(t, err, ErrTruncated)
+	blobstest.WantErr(t, err, ErrTruncated)
 }
 
 // TestObserveEnds ends observations from both sides: nothing is left behind.
 func TestObserveEnds(t *testing.T) {
-	s := openStore(t)
-	hash := put(t, s, pattern(100000))
-	heard := &recorder{}
+	s := blobstest.OpenStore(t)
+	hash := blobstest.Put(t, s, blobstest.Pattern(100000))
+	heard := &blobstest.Recorder{}
 	cfg := ProviderConfig{Store: s, Events: heard, Limits: provider.Limits{Peer: provider.Limit{Observers: 2}}}
-	cfg.Policy = policyFunc(func(h bao.Hash) bool { return h == hash })
-	conn := dial(t, provide(t, cfg))
+	cfg.Policy = blobstest.PolicyFunc(func(h bao.Hash) bool { return h == hash })
+	conn := blobstest.Dial(t, blobstest.Provide(t, cfg))
 	for range 10 { // more than are allowed at once
 		var open []*Observation
 		for range 2 {
-			o, err := Observe(deadline(t), conn, hash)
+			o, err := Observe(blobstest.Deadline(t), conn, hash)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -189,50 +144,50 @@ func TestObserveEnds(t *testing.T) {
 			}
 			open = append(open, o)
 		}
-		o, err := Observe(deadline(t), conn, hash)
+		o, err := Observe(blobstest.Deadline(t), conn, hash)
 		if err == nil {
 			_, err = o.Next()
 			o.Close()
 		}
-		wantErr(t, err, ErrRefused)
-		before := len(heard.of(t, provider.Completed, 0))
+		blobstest.WantErr(t, err, ErrRefused)
+		before := len(heard.Of(t, provider.Completed, 0))
 		for _, o := range open {
 			o.Close()
 		}
-		heard.of(t, provider.Completed, before+2)
+		heard.Of(t, provider.Completed, before+2)
 	}
-	o, err := Observe(deadline(t), conn, bao.Sum([]byte("secret")))
+	o, err := Observe(blobstest.Deadline(t), conn, bao.Sum([]byte("secret")))
 	if err == nil {
 		_, err = o.Next()
 	}
-	wantErr(t, err, ErrRefused)
-	ctx, cancel := context.WithCancel(deadline(t))
+	blobstest.WantErr(t, err, ErrRefused)
+	ctx, cancel := context.WithCancel(blobstest.Deadline(t))
 	if o, err = Observe(ctx, conn, hash); err != nil {
 		t.Fatal(err)
 	}
 	available(t, o, Available.Complete)
 	time.AfterFunc(50*time.Millisecond, cancel)
 	_, err = o.Next()
-	wantErr(t, err, context.Canceled)
+	blobstest.WantErr(t, err, context.Canceled)
 }
 
 // TestPush pushes blobs of every size, and again: nothing is sent twice.
 func TestPush(t *testing.T) {
-	from, to := openStore(t), openStore(t)
-	conn := between(t, ProviderConfig{Store: to}, 100<<20)
-	for _, size := range ladder {
-		data := pattern(size)
-		hash := put(t, from, data)
-		var progress counting
-		stats, err := Push(deadline(t), conn, PushConfig{Store: from}, hash, ticket.Raw, &progress)
+	from, to := blobstest.OpenStore(t), blobstest.OpenStore(t)
+	conn := blobstest.Between(t, ProviderConfig{Store: to}, 100<<20)
+	for _, size := range blobstest.Ladder {
+		data := blobstest.Pattern(size)
+		hash := blobstest.Put(t, from, data)
+		var progress blobstest.Counting
+		stats, err := Push(blobstest.Deadline(t), conn, PushConfig{Store: from}, hash, ticket.Raw, &progress)
 		if err != nil {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
-		wantBlob(t, to, data)
-		if stats.Bytes != uint64(size) || progress.bytes != uint64(size) {
-			t.Errorf("%d bytes: %+v, progress %d", size, stats, progress.bytes)
+		blobstest.WantBlob(t, to, data)
+		if stats.Bytes != uint64(size) || progress.Total != uint64(size) {
+			t.Errorf("%d bytes: %+v, progress %d", size, stats, progress.Total)
 		}
-		if stats, err = Push(deadline(t), conn, PushConfig{Store: from}, hash, ticket.Raw, nil); err != nil || stats.Sent != 0 || stats.Skipped != 1 {
+		if stats, err = Push(blobstest.Deadline(t), conn, PushConfig{Store: from}, hash, ticket.Raw, nil); err != nil || stats.Sent != 0 || stats.Skipped != 1 {
 			t.Errorf("%d bytes again: %+v, %v", size, stats, err)
 		}
 	}
@@ -240,16 +195,16 @@ func TestPush(t *testing.T) {
 
 // TestPushRest pushes what the target lacks of a blob that it has in part.
 func TestPushRest(t *testing.T) {
-	from, to := openStore(t), openStore(t)
-	data := randomBytes(2, 5<<20+77)
-	hash := put(t, from, data)
-	putPart(t, to, data, 3<<20)
-	conn := between(t, ProviderConfig{Store: to}, 100<<20)
-	stats, err := Push(deadline(t), conn, PushConfig{Store: from}, hash, ticket.Raw, nil)
+	from, to := blobstest.OpenStore(t), blobstest.OpenStore(t)
+	data := blobstest.RandomBytes(2, 5<<20+77)
+	hash := blobstest.Put(t, from, data)
+	blobstest.PutPart(t, to, data, 3<<20)
+	conn := blobstest.Between(t, ProviderConfig{Store: to}, 100<<20)
+	stats, err := Push(blobstest.Deadline(t), conn, PushConfig{Store: from}, hash, ticket.Raw, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantBlob(t, to, data)
+	blobstest.WantBlob(t, to, data)
 	if stats.Bytes != 2<<20+77 {
 		t.Errorf("%+v", stats)
 	}
@@ -257,33 +212,33 @@ func TestPushRest(t *testing.T) {
 
 // TestPushCollection pushes a collection of which the target has some, and then one more file.
 func TestPushCollection(t *testing.T) {
-	from, to := openStore(t), openStore(t)
+	from, to := blobstest.OpenStore(t), blobstest.OpenStore(t)
 	var files [][]byte
-	for i, size := range append(ladder, 1024, 100000) {
-		files = append(files, pattern(size))
+	for i, size := range append(blobstest.Ladder, 1024, 100000) {
+		files = append(files, blobstest.Pattern(size))
 		if i%4 == 1 {
-			put(t, to, files[i])
+			blobstest.Put(t, to, files[i])
 		}
 	}
-	put(t, to, files[len(files)-1])
-	conn := between(t, ProviderConfig{Store: to}, 100<<20)
+	blobstest.Put(t, to, files[len(files)-1])
+	conn := blobstest.Between(t, ProviderConfig{Store: to}, 100<<20)
 	for round := range 2 {
-		root, contents := collection(t, from, files...)
-		stats, err := Push(deadline(t), conn, PushConfig{Store: from}, root, ticket.HashSeq, nil)
+		root, contents := blobstest.Collection(t, from, files...)
+		stats, err := Push(blobstest.Deadline(t), conn, PushConfig{Store: from}, root, ticket.HashSeq, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, data := range contents {
-			wantBlob(t, to, data)
+			blobstest.WantBlob(t, to, data)
 		}
 		if round == 1 && stats.Blobs != 3 {
 			t.Errorf("%+v", stats) // the file, the names, the sequence
 		}
-		files = append(files, randomBytes(9, 70_000))
+		files = append(files, blobstest.RandomBytes(9, 70_000))
 	}
 	// The root alone is known: each child is asked about, and none is sent.
-	root, _ := collection(t, from, files[:len(files)-1]...)
-	stats, err := Push(deadline(t), conn, PushConfig{Store: from}, root, ticket.HashSeq, nil)
+	root, _ := blobstest.Collection(t, from, files[:len(files)-1]...)
+	stats, err := Push(blobstest.Deadline(t), conn, PushConfig{Store: from}, root, ticket.HashSeq, nil)
 	if err != nil || stats.Sent != 0 || stats.Blobs != 0 {
 		t.Errorf("%+v, %v", stats, err)
 	}
@@ -291,13 +246,13 @@ func TestPushCollection(t *testing.T) {
 
 // TestPushMany pushes 3,000 small blobs in one request.
 func TestPushMany(t *testing.T) {
-	from, to := openStore(t), openStore(t)
+	from, to := blobstest.OpenStore(t), blobstest.OpenStore(t)
 	var hashes []bao.Hash
 	for i := range 3000 {
-		hashes = append(hashes, put(t, from, randomBytes(uint64(i), 4096)))
+		hashes = append(hashes, blobstest.Put(t, from, blobstest.RandomBytes(uint64(i), 4096)))
 	}
-	root := put(t, from, AppendHashSeq(nil, hashes))
-	stats, err := Push(deadline(t), between(t, ProviderConfig{Store: to}, 100<<20), PushConfig{Store: from}, root, ticket.HashSeq, nil)
+	root := blobstest.Put(t, from, AppendHashSeq(nil, hashes))
+	stats, err := Push(blobstest.Deadline(t), blobstest.Between(t, ProviderConfig{Store: to}, 100<<20), PushConfig{Store: from}, root, ticket.HashSeq, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,7 +267,7 @@ func TestPushMany(t *testing.T) {
 // rawPush sends bytes as a push and waits for how the target ends it: the code with which it stops our side, or -1 when it takes all.
 func rawPush(t testing.TB, conn *iroh.Conn, request PushRequest, data []byte) string {
 	t.Helper()
-	stream, err := conn.OpenStream(deadline(t))
+	stream, err := conn.OpenStream(blobstest.Deadline(t))
 	if err != nil {
 		return err.Error()
 	}
@@ -327,15 +282,15 @@ func rawPush(t testing.TB, conn *iroh.Conn, request PushRequest, data []byte) st
 			return "taken"
 		}
 	}
-	return streamEnd(err)
+	return blobstest.StreamEnd(err)
 }
 
 // TestPushHostile pushes what must not be stored: it is stopped with the right code, and the store stays as it was.
 func TestPushHostile(t *testing.T) {
-	data := randomBytes(3, 300<<10)
+	data := blobstest.RandomBytes(3, 300<<10)
 	hash := bao.Sum(data)
 	whole := PushRequest{Get: GetRequest{Hash: hash, Ranges: WholeBlob()}}
-	good := answerFor(t, data, bao.All())
+	good := blobstest.AnswerFor(t, data, bao.All())
 	change := func(f func(b []byte)) []byte { b := bytes.Clone(good); f(b); return b }
 	claim := func(size uint64) []byte {
 		return change(func(b []byte) { binary.LittleEndian.PutUint64(b, size) })
@@ -360,8 +315,8 @@ func TestPushHostile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := openStore(t)
-			conn := between(t, ProviderConfig{Store: s}, 1<<20)
+			s := blobstest.OpenStore(t)
+			conn := blobstest.Between(t, ProviderConfig{Store: s}, 1<<20)
 			if end := rawPush(t, conn, c.request, c.data); end != c.end {
 				t.Errorf("ends with %s, want %s", end, c.end)
 			}
@@ -376,49 +331,49 @@ func TestPushHostile(t *testing.T) {
 			if end := rawPush(t, conn, whole, good); end != "taken" {
 				t.Errorf("after it: %s", end)
 			}
-			wantBlob(t, s, data)
+			blobstest.WantBlob(t, s, data)
 		})
 	}
 }
 
 // TestPushOtherSize pushes the right bytes with a wrong size that fits them, then with the right one, which replaces what came first.
 func TestPushOtherSize(t *testing.T) {
-	s := openStore(t)
-	data := randomBytes(3, 300<<10)
-	heard := &recorder{}
-	conn := between(t, ProviderConfig{Store: s, Events: heard}, 1<<20)
+	s := blobstest.OpenStore(t)
+	data := blobstest.RandomBytes(3, 300<<10)
+	heard := &blobstest.Recorder{}
+	conn := blobstest.Between(t, ProviderConfig{Store: s, Events: heard}, 1<<20)
 	request := PushRequest{Get: GetRequest{Hash: bao.Sum(data), Ranges: WholeBlob()}}
-	good := answerFor(t, data, bao.All())
+	good := blobstest.AnswerFor(t, data, bao.All())
 	lie := bytes.Clone(good)
 	binary.LittleEndian.PutUint64(lie, 300<<10+1)
-	stream, err := conn.OpenStream(deadline(t))
+	stream, err := conn.OpenStream(blobstest.Deadline(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, _ = stream.Write(append(request.Append(nil), lie...))
 	_ = stream.Close()
-	heard.of(t, provider.Aborted, 1)
+	heard.Of(t, provider.Aborted, 1)
 	if end := rawPush(t, conn, request, good); end != "taken" {
 		t.Error(end)
 	}
-	wantBlob(t, s, data)
+	blobstest.WantBlob(t, s, data)
 }
 
 // TestPushCut pushes a part and vanishes: what verified stays, and counts.
 func TestPushCut(t *testing.T) {
-	s := openStore(t)
-	data := randomBytes(4, 3<<20)
+	s := blobstest.OpenStore(t)
+	data := blobstest.RandomBytes(4, 3<<20)
 	hash := bao.Sum(data)
-	heard := &recorder{}
-	conn := between(t, ProviderConfig{Store: s, Events: heard}, 4<<20)
-	stream, err := conn.OpenStream(deadline(t))
+	heard := &blobstest.Recorder{}
+	conn := blobstest.Between(t, ProviderConfig{Store: s, Events: heard}, 4<<20)
+	stream, err := conn.OpenStream(blobstest.Deadline(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = stream.Write(append(PushRequest{Get: GetRequest{Hash: hash, Ranges: WholeBlob()}}.Append(nil), answerFor(t, data, bao.All())[:2<<20]...))
-	heard.of(t, provider.Progressed, 1)
+	_, _ = stream.Write(append(PushRequest{Get: GetRequest{Hash: hash, Ranges: WholeBlob()}}.Append(nil), blobstest.AnswerFor(t, data, bao.All())[:2<<20]...))
+	heard.Of(t, provider.Progressed, 1)
 	_ = stream.Close()
-	if e := heard.of(t, provider.Aborted, 1)[0]; e.Hash != hash || e.Err == nil || e.Bytes < 2<<20 {
+	if e := heard.Of(t, provider.Aborted, 1)[0]; e.Hash != hash || e.Err == nil || e.Bytes < 2<<20 {
 		t.Errorf("%+v", e)
 	}
 	status, err := s.Status(hash)
@@ -433,18 +388,18 @@ func TestPushCut(t *testing.T) {
 // TestPushQuota fills a quota: what goes beyond is refused before a byte of it is stored, and deleting gives space back, also to a provider
 // that begins anew.
 func TestPushQuota(t *testing.T) {
-	from, to := openStore(t), openStore(t)
-	one, two := randomBytes(5, 600<<10), randomBytes(6, 600<<10)
-	first, second := put(t, from, one), put(t, from, two)
+	from, to := blobstest.OpenStore(t), blobstest.OpenStore(t)
+	one, two := blobstest.RandomBytes(5, 600<<10), blobstest.RandomBytes(6, 600<<10)
+	first, second := blobstest.Put(t, from, one), blobstest.Put(t, from, two)
 	push := func(hash bao.Hash) error {
-		conn := between(t, ProviderConfig{Store: to}, 1<<20)
-		_, err := Push(deadline(t), conn, PushConfig{Store: from, StallTimeout: 2 * time.Second}, hash, ticket.Raw, nil)
+		conn := blobstest.Between(t, ProviderConfig{Store: to}, 1<<20)
+		_, err := Push(blobstest.Deadline(t), conn, PushConfig{Store: from, StallTimeout: 2 * time.Second}, hash, ticket.Raw, nil)
 		return err
 	}
 	if err := push(first); err != nil {
 		t.Fatal(err)
 	}
-	wantErr(t, push(second), ErrRefused)
+	blobstest.WantErr(t, push(second), ErrRefused)
 	if status, err := to.Status(second); err != nil || status.State != store.Missing {
 		t.Fatal(status.State, err)
 	}
@@ -454,17 +409,17 @@ func TestPushQuota(t *testing.T) {
 	if err := push(second); err != nil {
 		t.Fatal(err)
 	}
-	wantBlob(t, to, two)
+	blobstest.WantBlob(t, to, two)
 	if _, err := to.Tag(provider.PushTag + first.String()); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("tag of a blob that is gone: %v", err)
 	}
 	// Many at once do not get more than there is.
-	conn := between(t, ProviderConfig{Store: to}, 1<<20)
+	conn := blobstest.Between(t, ProviderConfig{Store: to}, 1<<20)
 	var running sync.WaitGroup
 	for i := range 20 {
-		hash := put(t, from, randomBytes(uint64(100+i), 100<<10))
+		hash := blobstest.Put(t, from, blobstest.RandomBytes(uint64(100+i), 100<<10))
 		running.Go(func() {
-			_, _ = Push(deadline(t), conn, PushConfig{Store: from, StallTimeout: 2 * time.Second}, hash, ticket.Raw, nil)
+			_, _ = Push(blobstest.Deadline(t), conn, PushConfig{Store: from, StallTimeout: 2 * time.Second}, hash, ticket.Raw, nil)
 		})
 	}
 	running.Wait()
@@ -482,45 +437,45 @@ func TestPushQuota(t *testing.T) {
 
 // TestPushRefused pushes as somebody who may not, and what policy forbids.
 func TestPushRefused(t *testing.T) {
-	from, to := openStore(t), openStore(t)
-	data := randomBytes(7, 100_000)
-	hash := put(t, from, data)
-	heard := &recorder{}
+	from, to := blobstest.OpenStore(t), blobstest.OpenStore(t)
+	data := blobstest.RandomBytes(7, 100_000)
+	hash := blobstest.Put(t, from, data)
+	heard := &blobstest.Recorder{}
 	other, err := key.GenerateSecretKey()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg := ProviderConfig{Store: to, Events: heard, Push: provider.PushConfig{Peers: []key.EndpointID{other.ID()}, Quota: 1 << 30}}
-	conn := dial(t, provide(t, cfg))
-	_, err = Push(deadline(t), conn, PushConfig{Store: from}, hash, ticket.Raw, nil)
-	wantErr(t, err, ErrRefused)
-	if e := heard.of(t, provider.Refused, 1)[0]; e.Err == nil {
+	conn := blobstest.Dial(t, blobstest.Provide(t, cfg))
+	_, err = Push(blobstest.Deadline(t), conn, PushConfig{Store: from}, hash, ticket.Raw, nil)
+	blobstest.WantErr(t, err, ErrRefused)
+	if e := heard.Of(t, provider.Refused, 1)[0]; e.Err == nil {
 		t.Errorf("%+v", e)
 	}
-	wantNothing(t, to)
+	blobstest.WantNothing(t, to)
 
-	forbidding := ProviderConfig{Store: to, Policy: policyFunc(func(h bao.Hash) bool { return h != hash })}
-	if end := rawPush(t, between(t, forbidding, 1<<30), PushRequest{Get: GetRequest{Hash: hash, Ranges: WholeBlob()}}, answerFor(t, data, bao.All())); end != "Reset(1)" {
+	forbidding := ProviderConfig{Store: to, Policy: blobstest.PolicyFunc(func(h bao.Hash) bool { return h != hash })}
+	if end := rawPush(t, blobstest.Between(t, forbidding, 1<<30), PushRequest{Get: GetRequest{Hash: hash, Ranges: WholeBlob()}}, blobstest.AnswerFor(t, data, bao.All())); end != "Reset(1)" {
 		t.Errorf("forbidden blob: %s", end)
 	}
-	wantNothing(t, to)
+	blobstest.WantNothing(t, to)
 }
 
 // TestObserveMany has 500 observers, some of whom never read, of blobs that come at the same time, and then of connections that vanish: what each
 // reader hears ends with the whole, and nobody is left.
 func TestObserveMany(t *testing.T) {
-	s := openStore(t)
-	heard := &recorder{}
-	addr := provide(t, ProviderConfig{Store: s, Events: heard})
-	data := randomBytes(8, 6<<20+1)
+	s := blobstest.OpenStore(t)
+	heard := &blobstest.Recorder{}
+	addr := blobstest.Provide(t, ProviderConfig{Store: s, Events: heard})
+	data := blobstest.RandomBytes(8, 6<<20+1)
 	hash := bao.Sum(data)
 	var conns []*iroh.Conn
 	var readers sync.WaitGroup
 	for i := range 10 {
-		conn := dial(t, addr)
+		conn := blobstest.Dial(t, addr)
 		conns = append(conns, conn)
 		for j := range 50 {
-			o, err := Observe(deadline(t), conn, hash)
+			o, err := Observe(blobstest.Deadline(t), conn, hash)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -530,17 +485,17 @@ func TestObserveMany(t *testing.T) {
 			readers.Go(func() { available(t, o, Available.Complete) })
 		}
 	}
-	heard.of(t, provider.Requested, 500)
+	heard.Of(t, provider.Requested, 500)
 	for _, end := range []uint64{2 << 20, 4 << 20} {
-		putPart(t, s, data, end)
+		blobstest.PutPart(t, s, data, end)
 	}
-	put(t, s, data)
+	blobstest.Put(t, s, data)
 	readers.Wait()
 	for _, conn := range conns {
 		_ = conn.CloseWithError(0, "")
 	}
-	heard.of(t, provider.Disconnected, 10)
-	if n := len(heard.of(t, provider.Completed, 0)) + len(heard.of(t, provider.Aborted, 0)); n != 500 {
+	heard.Of(t, provider.Disconnected, 10)
+	if n := len(heard.Of(t, provider.Completed, 0)) + len(heard.Of(t, provider.Aborted, 0)); n != 500 {
 		t.Errorf("%d of 500 observations have ended", n)
 	}
 }

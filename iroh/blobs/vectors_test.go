@@ -63,12 +63,3 @@ func loadVectors(t testing.TB) vectors {
 	}
 	return v
 }
-
-// pattern is the content of the vectors' blobs.
-func pattern(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i % 251)
-	}
-	return b
-}

@@ -1,4 +1,4 @@
-package blobs
+package downloader
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/landing"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/plan"
 	"github.com/iroh-ipfs/bridge/iroh/store"
@@ -132,7 +133,7 @@ func (f *fetch) fill(ctx context.Context, want wanted, limit uint64) error {
 // whole gets all that is wanted of a blob in one request to one provider, and again until it is there.
 func (f *fetch) whole(ctx context.Context, want wanted, limit uint64) error {
 	return f.do(ctx, &job{plan: plan.New(plan.Config{MinSpan: 1, MaxSpan: 1}, bao.Span(0, 1)), work: func(ctx context.Context, l *lane, t *plan.Task) error {
-		response, err := l.get(ctx, GetRequest{Hash: want.hash, Ranges: OneBlob(want.ranges)})
+		response, err := l.get(ctx, blobs.GetRequest{Hash: want.hash, Ranges: blobs.OneBlob(want.ranges)})
 		if err != nil {
 			return err
 		}
@@ -181,7 +182,7 @@ func (f *fetch) prove(ctx context.Context, hash bao.Hash, limit uint64) (size ui
 
 // lastChunk returns the size of a blob, proven.
 func (l *lane) lastChunk(ctx context.Context, hash bao.Hash, limit uint64) (size uint64, err error) {
-	response, err := l.get(ctx, GetRequest{Hash: hash, Ranges: OneBlob(bao.LastChunk())})
+	response, err := l.get(ctx, blobs.GetRequest{Hash: hash, Ranges: blobs.OneBlob(bao.LastChunk())})
 	if err != nil {
 		return 0, err
 	}
@@ -191,7 +192,7 @@ func (l *lane) lastChunk(ctx context.Context, hash bao.Hash, limit uint64) (size
 		return 0, err
 	}
 	if size > limit {
-		return 0, fmt.Errorf("%w: %s claims %d bytes, at most %d are taken", ErrTooLarge, hash.ShortString(), size, limit)
+		return 0, fmt.Errorf("%w: %s claims %d bytes, at most %d are taken", blobs.ErrTooLarge, hash.ShortString(), size, limit)
 	}
 	for err == nil {
 		_, err = response.Item()
@@ -208,7 +209,7 @@ func (f *fetch) stall() time.Duration { return f.cfg.StallTimeout / stallShare }
 // parts gets what is wanted of a blob, the size of which is proven, in parts from all providers.
 func (f *fetch) parts(ctx context.Context, want wanted) error {
 	groups := (want.size + bao.GroupSize - 1) / bao.GroupSize
-	missing := groupsOf(Available{Size: want.size, Ranges: want.ranges}, want.size)
+	missing := groupsOf(blobs.Available{Size: want.size, Ranges: want.ranges}, want.size)
 	if want.ranges.Equal(bao.All()) {
 		missing = bao.Span(0, groups)
 	}
@@ -241,7 +242,7 @@ func (l *lane) part(ctx context.Context, want wanted, blob *landing.Blob, t *pla
 	for i, unit := range t.Units {
 		chunks[i] = unit * perGroup
 	}
-	response, err := l.get(ctx, GetRequest{Hash: want.hash, Ranges: OneBlob(chunks)})
+	response, err := l.get(ctx, blobs.GetRequest{Hash: want.hash, Ranges: blobs.OneBlob(chunks)})
 	if err != nil {
 		return err
 	}
@@ -252,7 +253,7 @@ func (l *lane) part(ctx context.Context, want wanted, blob *landing.Blob, t *pla
 		return err
 	}
 	if size != want.size {
-		return fmt.Errorf("%w: %s claims %d bytes, %d are proven", ErrSize, want.hash.ShortString(), size, want.size)
+		return fmt.Errorf("%w: %s claims %d bytes, %d are proven", blobs.ErrSize, want.hash.ShortString(), size, want.size)
 	}
 	stream := blob.Stream()
 	for {

@@ -1,4 +1,4 @@
-package blobs
+package downloader
 
 import (
 	"context"
@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/blobstest"
 
 	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
@@ -38,8 +41,8 @@ func TestCrashChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := NewDownloader(DownloaderConfig{Store: s, Endpoint: endpoint(t)})
-	_, err = d.Fetch(deadline(t), []ticket.EndpointAddr{from.Addr}, from.Hash, from.Format, &cancelAt{at: after, cancel: func() {
+	d := New(Config{Store: s, Endpoint: blobstest.Endpoint(t)})
+	_, err = d.Fetch(blobstest.Deadline(t), []ticket.EndpointAddr{from.Addr}, from.Hash, from.Format, &cancelAt{at: after, cancel: func() {
 		self, err := os.FindProcess(os.Getpid())
 		if err == nil {
 			_ = self.Kill()
@@ -56,11 +59,11 @@ func TestResumeAfterCrash(t *testing.T) {
 	if testing.Short() {
 		rounds = 1
 	}
-	from := openStore(t)
-	addr := provide(t, ProviderConfig{Store: from})
+	from := blobstest.OpenStore(t)
+	addr := blobstest.Provide(t, blobs.ProviderConfig{Store: from})
 	for round := range rounds {
-		data := randomBytes(uint64(100+round), 160<<20)
-		hash := put(t, from, data)
+		data := blobstest.RandomBytes(uint64(100+round), 160<<20)
+		hash := blobstest.Put(t, from, data)
 		dir := t.TempDir()
 		after := rand.Uint64N(uint64(len(data)) - 1<<20)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -76,12 +79,12 @@ func TestResumeAfterCrash(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := NewDownloader(DownloaderConfig{Store: s, Endpoint: endpoint(t)})
-		stats, err := d.Fetch(deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil)
+		d := New(Config{Store: s, Endpoint: blobstest.Endpoint(t)})
+		stats, err := d.Fetch(blobstest.Deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantBlob(t, s, data)
+		blobstest.WantBlob(t, s, data)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}

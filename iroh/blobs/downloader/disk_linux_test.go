@@ -1,4 +1,4 @@
-package blobs
+package downloader
 
 import (
 	"io/fs"

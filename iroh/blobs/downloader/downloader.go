@@ -1,4 +1,19 @@
-package blobs
+// Package downloader brings blobs and hash sequences from one or many providers into a store, going on where an earlier download was cut.
+//
+// The way of a download, from top to bottom:
+//
+//	downloader.go   Fetch: what is to be had, and from whom
+//	sequence.go     a hash sequence, then its children in batches
+//	blob.go         one blob, split in spans where there are several streams
+//	pool.go, peer.go   the providers: dialed, asked, watched, replaced; package internal/plan says what each is asked for
+//	receive.go      an answer, verified item by item, to package internal/landing, which writes
+//	shelf.go        small blobs, stored many at a time
+//
+// # Trust
+//
+// Nobody is trusted: each pair and each group is verified as it arrives, a size is a claim until the last chunk was verified, and what a
+// provider says it has is a hint. What one of them holds up, sends wrong or claims costs time and a bounded amount of memory (limits.go).
+package downloader
 
 import (
 	"context"
@@ -10,6 +25,7 @@ import (
 
 	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
@@ -20,14 +36,8 @@ type Dialer interface {
 	Dial(ctx context.Context, addr ticket.EndpointAddr, alpn string) (*iroh.Conn, error)
 }
 
-// Progress hears how a download goes on. Calls come one at a time and must not block.
-type Progress interface {
-	// Blob says that a blob begins, or goes on after an interruption. size is what the provider claims it to be, have
-	// how many bytes of it are there already. With several providers, several blobs may be coming at the same time.
-	Blob(hash bao.Hash, size, have uint64)
-	// Bytes says that n more bytes were received and verified, each counted once.
-	Bytes(n uint64)
-}
+// Progress hears how a download goes on. With several providers, several blobs may be coming at the same time.
+type Progress = blobs.Progress
 
 // Stats is what a download took.
 type Stats struct {
@@ -52,8 +62,8 @@ type ProviderStats struct {
 	Err         error  // why it was given up, or the last failure; nil when there was none
 }
 
-// DownloaderConfig is what a downloader needs. Store is required, Endpoint for [Downloader.Fetch].
-type DownloaderConfig struct {
+// Config is what a downloader needs. Store is required, Endpoint for [Downloader.Fetch].
+type Config struct {
 	Store    *store.Store
 	Endpoint Dialer
 	// Logger gets retries at debug level; nil logs nothing.
@@ -69,11 +79,11 @@ type DownloaderConfig struct {
 
 // Downloader fetches blobs and hash sequences into a store. It is safe for concurrent use.
 type Downloader struct {
-	cfg DownloaderConfig
+	cfg Config
 }
 
-// NewDownloader returns a downloader into cfg.Store.
-func NewDownloader(cfg DownloaderConfig) *Downloader {
+// New returns a downloader into cfg.Store.
+func New(cfg Config) *Downloader {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -107,20 +117,20 @@ func NewDownloader(cfg DownloaderConfig) *Downloader {
 func (d *Downloader) Fetch(ctx context.Context, from []ticket.EndpointAddr, hash bao.Hash, format ticket.Format, progress Progress) (Stats, error) {
 	var peers []*peer
 	for _, addr := range from {
-		peers = append(peers, &peer{id: addr.ID, dial: func(ctx context.Context) (Opener, func(), error) {
-			conn, err := d.cfg.Endpoint.Dial(ctx, addr, ALPN)
+		peers = append(peers, &peer{id: addr.ID, dial: func(ctx context.Context) (blobs.Opener, func(), error) {
+			conn, err := d.cfg.Endpoint.Dial(ctx, addr, blobs.ALPN)
 			if err != nil {
 				return nil, nil, err
 			}
-			return conn, func() { _ = conn.CloseWithError(CodeDropped, "") }, nil
+			return conn, func() { _ = conn.CloseWithError(blobs.CodeDropped, "") }, nil
 		}})
 	}
 	return d.fetch(ctx, peers, hash, format, progress)
 }
 
 // FetchFrom is [Downloader.Fetch] over a connection that is there; it stays open, and is not replaced when it is lost.
-func (d *Downloader) FetchFrom(ctx context.Context, conn Opener, hash bao.Hash, format ticket.Format, progress Progress) (Stats, error) {
-	only := &peer{given: true, dial: func(context.Context) (Opener, func(), error) { return conn, func() {}, nil }}
+func (d *Downloader) FetchFrom(ctx context.Context, conn blobs.Opener, hash bao.Hash, format ticket.Format, progress Progress) (Stats, error) {
+	only := &peer{given: true, dial: func(context.Context) (blobs.Opener, func(), error) { return conn, func() {}, nil }}
 	if known, ok := conn.(interface{ RemoteID() key.EndpointID }); ok {
 		only.id = known.RemoteID()
 	}

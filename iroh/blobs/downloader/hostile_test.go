@@ -1,4 +1,4 @@
-package blobs
+package downloader
 
 import (
 	"bytes"
@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/blobstest"
+
 	"github.com/quic-go/quic-go"
 
 	"github.com/iroh-ipfs/bridge/iroh"
@@ -22,19 +25,19 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
-// double is a provider that does as its answer function says, over real QUIC. The function gets each Get request with its number,
+// double is a provider that does as its answer function says, over real QUIC. The function gets each blobs.Get request with its number,
 // from 0, and ends the stream.
 type double struct {
 	conn   *iroh.Conn // the requester's end
-	answer atomic.Pointer[func(n int, request GetRequest, stream *quic.Stream)]
+	answer atomic.Pointer[func(n int, request blobs.GetRequest, stream *quic.Stream)]
 	asked  atomic.Int64
 }
 
 func newDouble(t testing.TB) *double {
 	t.Helper()
 	d := &double{}
-	e := endpoint(t)
-	accept(t, e, func(ctx context.Context, conn *iroh.Conn) {
+	e := blobstest.Endpoint(t)
+	blobstest.Accept(t, e, func(ctx context.Context, conn *iroh.Conn) {
 		for {
 			stream, err := conn.AcceptStream(ctx)
 			if err != nil {
@@ -44,38 +47,33 @@ func newDouble(t testing.TB) *double {
 			if err != nil {
 				continue
 			}
-			request, err := ParseRequest(raw)
+			request, err := blobs.ParseRequest(raw)
 			if err != nil {
 				t.Error(err)
 				continue
 			}
-			(*d.answer.Load())(int(d.asked.Add(1)-1), request.(GetRequest), stream)
+			(*d.answer.Load())(int(d.asked.Add(1)-1), request.(blobs.GetRequest), stream)
 		}
 	})
-	d.conn = dial(t, e.Addr())
+	d.conn = blobstest.Dial(t, e.Addr())
 	return d
 }
 
-func (d *double) set(answer func(n int, request GetRequest, stream *quic.Stream)) {
+func (d *double) set(answer func(n int, request blobs.GetRequest, stream *quic.Stream)) {
 	d.asked.Store(0)
 	d.answer.Store(&answer)
 }
 
 // honest is the answer of a good provider that has only data.
-func honest(t testing.TB, data []byte, request GetRequest) []byte {
+func honest(t testing.TB, data []byte, request blobs.GetRequest) []byte {
 	var out []byte
 	for index, ranges := range request.Ranges.All() {
 		if index > 0 {
 			break
 		}
-		out = append(out, answerFor(t, data, ranges)...)
+		out = append(out, blobstest.AnswerFor(t, data, ranges)...)
 	}
 	return out
-}
-
-func send(stream *quic.Stream, b []byte) {
-	_, _ = stream.Write(b)
-	_ = stream.Close()
 }
 
 // files counts the bytes of blobs in a store's folder, as the file system has them.
@@ -114,25 +112,25 @@ func openStoreAt(t testing.TB) (*store.Store, string) {
 func TestHostileFlip(t *testing.T) {
 	s, dir := openStoreAt(t)
 	double := newDouble(t)
-	d := NewDownloader(DownloaderConfig{Store: s, StallTimeout: 2 * time.Second})
+	d := New(Config{Store: s, StallTimeout: 2 * time.Second})
 	random := rand.New(rand.NewPCG(5, 6))
 	for _, size := range []int{1, 1024, 1025, 16384, 16385, 32768, 100000, 300 << 10, 1<<20 + 1} {
-		data := randomBytes(uint64(size), size)
+		data := blobstest.RandomBytes(uint64(size), size)
 		hash := bao.Sum(data)
 		for range 25 {
 			var at int
-			double.set(func(_ int, request GetRequest, stream *quic.Stream) {
+			double.set(func(_ int, request blobs.GetRequest, stream *quic.Stream) {
 				b := honest(t, data, request)
 				at = 8 + random.IntN(len(b)-8)
 				b[at] ^= 1 << random.IntN(8)
-				send(stream, b)
+				blobstest.Send(stream, b)
 			})
-			_, err := d.FetchFrom(deadline(t), double.conn, hash, ticket.Raw, nil)
+			_, err := d.FetchFrom(blobstest.Deadline(t), double.conn, hash, ticket.Raw, nil)
 			var mismatch *bao.MismatchError
 			if !errors.As(err, &mismatch) || !errors.Is(err, bao.ErrHashMismatch) {
 				t.Fatalf("%d bytes, flip at %d: %v", size, at, err)
 			}
-			wantNothing(t, s)
+			blobstest.WantNothing(t, s)
 			if n := files(t, dir); n != 0 {
 				t.Fatalf("%d bytes, flip at %d: files of %d bytes stay", size, at, n)
 			}
@@ -142,25 +140,25 @@ func TestHostileFlip(t *testing.T) {
 
 // TestHostileFlipLate flips a bit of a blob whose size the provider can prove: what verified before is kept, and is right.
 func TestHostileFlipLate(t *testing.T) {
-	s := openStore(t)
+	s := blobstest.OpenStore(t)
 	double := newDouble(t)
-	d := NewDownloader(DownloaderConfig{Store: s})
-	data := randomBytes(7, 300<<10)
+	d := New(Config{Store: s})
+	data := blobstest.RandomBytes(7, 300<<10)
 	hash := bao.Sum(data)
-	double.set(func(n int, request GetRequest, stream *quic.Stream) {
+	double.set(func(n int, request blobs.GetRequest, stream *quic.Stream) {
 		b := honest(t, data, request)
 		if n == 0 {
 			b[len(b)-20000] ^= 1
 		}
-		send(stream, b)
+		blobstest.Send(stream, b)
 	})
-	first, err := d.FetchFrom(deadline(t), double.conn, hash, ticket.Raw, nil)
-	wantErr(t, err, bao.ErrHashMismatch)
-	second, err := d.FetchFrom(deadline(t), double.conn, hash, ticket.Raw, nil)
+	first, err := d.FetchFrom(blobstest.Deadline(t), double.conn, hash, ticket.Raw, nil)
+	blobstest.WantErr(t, err, bao.ErrHashMismatch)
+	second, err := d.FetchFrom(blobstest.Deadline(t), double.conn, hash, ticket.Raw, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantBlob(t, s, data)
+	blobstest.WantBlob(t, s, data)
 	if first.Bytes == 0 || first.Bytes+second.Bytes != uint64(len(data)) {
 		t.Errorf("%d bytes, then %d", first.Bytes, second.Bytes)
 	}
@@ -170,27 +168,27 @@ func TestHostileFlipLate(t *testing.T) {
 func TestHostileSize(t *testing.T) {
 	s, dir := openStoreAt(t)
 	double := newDouble(t)
-	d := NewDownloader(DownloaderConfig{Store: s, StallTimeout: 2 * time.Second})
+	d := New(Config{Store: s, StallTimeout: 2 * time.Second})
 	for _, size := range []uint64{1, 1023, 1024, 1025, 16383, 16384, 16385, 32768, 300 << 10, 1 << 20, 1<<20 + 1} {
-		data := randomBytes(size, int(size))
+		data := blobstest.RandomBytes(size, int(size))
 		hash := bao.Sum(data)
 		for _, claim := range []uint64{0, size - 1, size + 1, size + 16384, size / 2, 2 * size, 1 << 40, 1 << 63, 1<<64 - 1} {
 			if claim == size {
 				continue
 			}
-			double.set(func(_ int, request GetRequest, stream *quic.Stream) {
+			double.set(func(_ int, request blobs.GetRequest, stream *quic.Stream) {
 				b := honest(t, data, request)
 				binary.LittleEndian.PutUint64(b, claim)
-				send(stream, b)
+				blobstest.Send(stream, b)
 			})
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			stats, err := d.FetchFrom(deadline(t), double.conn, hash, ticket.Raw, nil)
+			stats, err := d.FetchFrom(blobstest.Deadline(t), double.conn, hash, ticket.Raw, nil)
 			runtime.ReadMemStats(&after)
 			if err == nil || stats.Blobs > 0 {
 				t.Errorf("%d bytes, %d claimed: no error", size, claim)
 			}
-			if !errors.Is(err, bao.ErrHashMismatch) && !errors.Is(err, ErrTruncated) && !errors.Is(err, store.ErrSize) {
+			if !errors.Is(err, bao.ErrHashMismatch) && !errors.Is(err, blobs.ErrTruncated) && !errors.Is(err, store.ErrSize) {
 				t.Errorf("%d bytes, %d claimed: %v", size, claim, err)
 			}
 			if grown := after.HeapAlloc - before.HeapAlloc; after.HeapAlloc > before.HeapAlloc && grown > 40<<20 {
@@ -198,14 +196,14 @@ func TestHostileSize(t *testing.T) {
 			}
 			for status := range s.All() {
 				// Truncation keeps what verified, for a provider that can go on; a later one with another size replaces it.
-				if !errors.Is(err, ErrTruncated) {
+				if !errors.Is(err, blobs.ErrTruncated) {
 					t.Errorf("%d bytes, %d claimed: %v left after %v", size, claim, status.State, err)
 				}
 				if err := s.Delete(status.Hash); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := s.Sync(deadline(t)); err != nil {
+			if err := s.Sync(blobstest.Deadline(t)); err != nil {
 				t.Fatal(err)
 			}
 			if n := files(t, dir); n != 0 {
@@ -220,10 +218,10 @@ func TestClaimCostsNothing(t *testing.T) {
 	double := newDouble(t)
 	for _, claim := range []uint64{1 << 20, 1 << 40, 1 << 63, 1<<64 - 1} {
 		b := append(binary.LittleEndian.AppendUint64(nil, claim), make([]byte, 2000)...)
-		double.set(func(_ int, _ GetRequest, stream *quic.Stream) { send(stream, b) })
+		double.set(func(_ int, _ blobs.GetRequest, stream *quic.Stream) { blobstest.Send(stream, b) })
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		response, err := Get(deadline(t), double.conn, GetRequest{Ranges: WholeBlob()}, 0)
+		response, err := blobs.Get(blobstest.Deadline(t), double.conn, blobs.GetRequest{Ranges: blobs.WholeBlob()}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -234,7 +232,7 @@ func TestClaimCostsNothing(t *testing.T) {
 		}
 		_, err = response.Item()
 		runtime.ReadMemStats(&after)
-		wantErr(t, err, bao.ErrHashMismatch)
+		blobstest.WantErr(t, err, bao.ErrHashMismatch)
 		if spent := after.TotalAlloc - before.TotalAlloc; spent > 512<<10 {
 			t.Errorf("a claim of %d costs %d bytes", claim, spent)
 		}
@@ -244,19 +242,19 @@ func TestClaimCostsNothing(t *testing.T) {
 
 // TestHostileStall sends part of an answer and then nothing.
 func TestHostileStall(t *testing.T) {
-	s := openStore(t)
+	s := blobstest.OpenStore(t)
 	double := newDouble(t)
 	const stall = 300 * time.Millisecond
-	d := NewDownloader(DownloaderConfig{Store: s, StallTimeout: stall})
-	data := randomBytes(8, 300<<10)
+	d := New(Config{Store: s, StallTimeout: stall})
+	data := blobstest.RandomBytes(8, 300<<10)
 	hash := bao.Sum(data)
 	for _, after := range []int{0, 1, 8, 100, 9000, 200_000} {
-		double.set(func(_ int, request GetRequest, stream *quic.Stream) {
+		double.set(func(_ int, request blobs.GetRequest, stream *quic.Stream) {
 			_, _ = stream.Write(honest(t, data, request)[:after])
 		})
 		start := time.Now()
-		_, err := d.FetchFrom(deadline(t), double.conn, hash, ticket.Raw, nil)
-		wantErr(t, err, ErrStalled)
+		_, err := d.FetchFrom(blobstest.Deadline(t), double.conn, hash, ticket.Raw, nil)
+		blobstest.WantErr(t, err, blobs.ErrStalled)
 		if took := time.Since(start); took < stall/2 || took > 10*stall {
 			t.Errorf("after %d bytes: cut off after %v", after, took)
 		}
@@ -269,10 +267,10 @@ func TestHostileStall(t *testing.T) {
 
 // TestStallIsNotOurs takes longer than the stall timeout to use what arrived.
 func TestStallIsNotOurs(t *testing.T) {
-	s := openStore(t)
-	data := randomBytes(10, 3<<20)
-	conn := dial(t, provide(t, ProviderConfig{Store: s}))
-	response, err := Get(deadline(t), conn, GetRequest{Hash: put(t, s, data), Ranges: WholeBlob()}, 100*time.Millisecond)
+	s := blobstest.OpenStore(t)
+	data := blobstest.RandomBytes(10, 3<<20)
+	conn := blobstest.Dial(t, blobstest.Provide(t, blobs.ProviderConfig{Store: s}))
+	response, err := blobs.Get(blobstest.Deadline(t), conn, blobs.GetRequest{Hash: blobstest.Put(t, s, data), Ranges: blobs.WholeBlob()}, 100*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,39 +296,39 @@ func TestStallIsNotOurs(t *testing.T) {
 
 // TestHostileEndless goes on after the right answer, for ever.
 func TestHostileEndless(t *testing.T) {
-	s := openStore(t)
+	s := blobstest.OpenStore(t)
 	double := newDouble(t)
-	d := NewDownloader(DownloaderConfig{Store: s})
-	data := randomBytes(11, 50000)
+	d := New(Config{Store: s})
+	data := blobstest.RandomBytes(11, 50000)
 	ended := make(chan error, 1)
-	double.set(func(_ int, request GetRequest, stream *quic.Stream) {
+	double.set(func(_ int, request blobs.GetRequest, stream *quic.Stream) {
 		_, err := stream.Write(honest(t, data, request))
 		for junk := make([]byte, 64<<10); err == nil; {
 			_, err = stream.Write(junk)
 		}
 		ended <- err
 	})
-	stats, err := d.FetchFrom(deadline(t), double.conn, bao.Sum(data), ticket.Raw, nil)
+	stats, err := d.FetchFrom(blobstest.Deadline(t), double.conn, bao.Sum(data), ticket.Raw, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantBlob(t, s, data)
+	blobstest.WantBlob(t, s, data)
 	if stats.Received > 200_000 {
 		t.Errorf("%d bytes read", stats.Received)
 	}
 	var stopped *quic.StreamError
-	if err := <-ended; !errors.As(err, &stopped) || stopped.ErrorCode != CodeDropped {
+	if err := <-ended; !errors.As(err, &stopped) || stopped.ErrorCode != blobs.CodeDropped {
 		t.Errorf("provider sees %v", err)
 	}
 }
 
 // TestHostileSequence sends hash sequences that are too long, or say so.
 func TestHostileSequence(t *testing.T) {
-	s := openStore(t)
+	s := blobstest.OpenStore(t)
 	double := newDouble(t)
-	d := NewDownloader(DownloaderConfig{Store: s})
-	endless := func(claim uint64) func(int, GetRequest, *quic.Stream) {
-		return func(_ int, _ GetRequest, stream *quic.Stream) {
+	d := New(Config{Store: s})
+	endless := func(claim uint64) func(int, blobs.GetRequest, *quic.Stream) {
+		return func(_ int, _ blobs.GetRequest, stream *quic.Stream) {
 			b := append(binary.LittleEndian.AppendUint64(nil, claim), make([]byte, 64<<10)...)
 			for _, err := stream.Write(b); err == nil; {
 				_, err = stream.Write(b)
@@ -342,38 +340,40 @@ func TestHostileSequence(t *testing.T) {
 		claim uint64
 		want  error
 	}{
-		{32 * 100_000_000, ErrTooLarge}, {32 * (maxChildren + 1), ErrTooLarge}, {1 << 63, ErrTooLarge}, {1<<64 - 1, ErrTooLarge},
+		{32 * 100_000_000, blobs.ErrTooLarge}, {32 * (maxChildren + 1), blobs.ErrTooLarge}, {1 << 63, blobs.ErrTooLarge}, {1<<64 - 1, blobs.ErrTooLarge},
 		{32 * maxChildren, bao.ErrHashMismatch}, {32, bao.ErrHashMismatch}, {31, bao.ErrHashMismatch},
 	} {
 		double.set(endless(c.claim))
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		stats, err := d.FetchFrom(deadline(t), double.conn, root, ticket.HashSeq, nil)
+		stats, err := d.FetchFrom(blobstest.Deadline(t), double.conn, root, ticket.HashSeq, nil)
 		runtime.ReadMemStats(&after)
-		wantErr(t, err, c.want)
+		blobstest.WantErr(t, err, c.want)
 		if grown := after.TotalAlloc - before.TotalAlloc; grown > 16<<20 {
 			t.Errorf("claim of %d: %d bytes of memory", c.claim, grown)
 		}
 		if stats.Received > 1<<20 {
 			t.Errorf("claim of %d: %d bytes read", c.claim, stats.Received)
 		}
-		wantNothing(t, s)
+		blobstest.WantNothing(t, s)
 	}
-	odd := randomBytes(12, 33)
-	double.set(func(_ int, request GetRequest, stream *quic.Stream) { send(stream, honest(t, odd, request)) })
-	_, err := d.FetchFrom(deadline(t), double.conn, bao.Sum(odd), ticket.HashSeq, nil)
-	wantErr(t, err, ErrHashSeq)
+	odd := blobstest.RandomBytes(12, 33)
+	double.set(func(_ int, request blobs.GetRequest, stream *quic.Stream) {
+		blobstest.Send(stream, honest(t, odd, request))
+	})
+	_, err := d.FetchFrom(blobstest.Deadline(t), double.conn, bao.Sum(odd), ticket.HashSeq, nil)
+	blobstest.WantErr(t, err, blobs.ErrHashSeq)
 }
 
 // TestHostileChildren sends a good hash sequence and bad children.
 func TestHostileChildren(t *testing.T) {
-	files := [][]byte{randomBytes(1, 100), randomBytes(2, 100_000), randomBytes(3, 300_000)}
+	files := [][]byte{blobstest.RandomBytes(1, 100), blobstest.RandomBytes(2, 100_000), blobstest.RandomBytes(3, 300_000)}
 	var seq []byte
 	for _, data := range files {
 		hash := bao.Sum(data)
 		seq = append(seq, hash[:]...)
 	}
-	good := append(append(answerFor(t, files[0], bao.All()), answerFor(t, files[1], bao.All())...), answerFor(t, files[2], bao.All())...)
+	good := append(append(blobstest.AnswerFor(t, files[0], bao.All()), blobstest.AnswerFor(t, files[1], bao.All())...), blobstest.AnswerFor(t, files[2], bao.All())...)
 	second := 108 + 8 // offset of the second child's encoding
 	for name, c := range map[string]struct {
 		change func(b []byte) []byte
@@ -384,24 +384,24 @@ func TestHostileChildren(t *testing.T) {
 		"second claims 2^63":        {func(b []byte) []byte { binary.LittleEndian.PutUint64(b[108:], 1<<63); return b }, bao.ErrHashMismatch, 1},
 		"second claims nothing":     {func(b []byte) []byte { binary.LittleEndian.PutUint64(b[108:], 0); return b }, bao.ErrHashMismatch, 1},
 		"first sent twice":          {func(b []byte) []byte { return append(bytes.Clone(b[:108]), b...) }, bao.ErrHashMismatch, 1},
-		"FIN in place of the third": {func(b []byte) []byte { return b[:108+8+len(answerFor(t, files[1], bao.All()))-8] }, ErrNotFound, 2},
+		"FIN in place of the third": {func(b []byte) []byte { return b[:108+8+len(blobstest.AnswerFor(t, files[1], bao.All()))-8] }, blobs.ErrNotFound, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := openStore(t)
+			s := blobstest.OpenStore(t)
 			double := newDouble(t)
-			d := NewDownloader(DownloaderConfig{Store: s, StallTimeout: 2 * time.Second})
-			double.set(func(n int, request GetRequest, stream *quic.Stream) {
+			d := New(Config{Store: s, StallTimeout: 2 * time.Second})
+			double.set(func(n int, request blobs.GetRequest, stream *quic.Stream) {
 				switch n {
 				case 0:
-					send(stream, honest(t, seq, request))
+					blobstest.Send(stream, honest(t, seq, request))
 				case 1:
-					send(stream, c.change(bytes.Clone(good)))
+					blobstest.Send(stream, c.change(bytes.Clone(good)))
 				default:
-					stream.CancelWrite(CodePermission)
+					stream.CancelWrite(blobs.CodePermission)
 				}
 			})
-			_, err := d.FetchFrom(deadline(t), double.conn, bao.Sum(seq), ticket.HashSeq, nil)
-			wantErr(t, err, c.want)
+			_, err := d.FetchFrom(blobstest.Deadline(t), double.conn, bao.Sum(seq), ticket.HashSeq, nil)
+			blobstest.WantErr(t, err, c.want)
 			for i, data := range files {
 				status, err := s.Status(bao.Sum(data))
 				if err != nil || (status.State == store.Complete) != (i < c.kept) || i >= c.kept && status.State != store.Missing {
@@ -414,26 +414,30 @@ func TestHostileChildren(t *testing.T) {
 
 // TestHostileEnds ends streams and connections in every way in place of an answer.
 func TestHostileEnds(t *testing.T) {
-	data := randomBytes(13, 1000)
+	data := blobstest.RandomBytes(13, 1000)
 	for name, c := range map[string]struct {
 		answer func(conn *iroh.Conn, stream *quic.Stream)
 		want   error
 	}{
-		"FIN":              {func(_ *iroh.Conn, stream *quic.Stream) { _ = stream.Close() }, ErrNotFound},
-		"reset 0":          {func(_ *iroh.Conn, stream *quic.Stream) { stream.CancelWrite(0) }, ErrNotFound},
-		"reset 1":          {func(_ *iroh.Conn, stream *quic.Stream) { stream.CancelWrite(1) }, ErrRefused},
-		"reset 2":          {func(_ *iroh.Conn, stream *quic.Stream) { stream.CancelWrite(2) }, ErrRefused},
-		"reset 3":          {func(_ *iroh.Conn, stream *quic.Stream) { stream.CancelWrite(3) }, ErrNotFound},
-		"FIN in header":    {func(_ *iroh.Conn, stream *quic.Stream) { send(stream, make([]byte, 7)) }, ErrTruncated},
-		"header only":      {func(_ *iroh.Conn, stream *quic.Stream) { send(stream, binary.LittleEndian.AppendUint64(nil, 1000)) }, ErrTruncated},
-		"part of a leaf":   {func(_ *iroh.Conn, stream *quic.Stream) { send(stream, answerFor(t, data, bao.All())[:1000]) }, ErrTruncated},
-		"connection shut":  {func(conn *iroh.Conn, _ *quic.Stream) { _ = conn.CloseWithError(0, "") }, errLost},
-		"connection limit": {func(conn *iroh.Conn, _ *quic.Stream) { _ = conn.CloseWithError(2, "limit") }, ErrRefused},
+		"FIN":           {func(_ *iroh.Conn, stream *quic.Stream) { _ = stream.Close() }, blobs.ErrNotFound},
+		"reset 0":       {func(_ *iroh.Conn, stream *quic.Stream) { stream.CancelWrite(0) }, blobs.ErrNotFound},
+		"reset 1":       {func(_ *iroh.Conn, stream *quic.Stream) { stream.CancelWrite(1) }, blobs.ErrRefused},
+		"reset 2":       {func(_ *iroh.Conn, stream *quic.Stream) { stream.CancelWrite(2) }, blobs.ErrRefused},
+		"reset 3":       {func(_ *iroh.Conn, stream *quic.Stream) { stream.CancelWrite(3) }, blobs.ErrNotFound},
+		"FIN in header": {func(_ *iroh.Conn, stream *quic.Stream) { blobstest.Send(stream, make([]byte, 7)) }, blobs.ErrTruncated},
+		"header only": {func(_ *iroh.Conn, stream *quic.Stream) {
+			blobstest.Send(stream, binary.LittleEndian.AppendUint64(nil, 1000))
+		}, blobs.ErrTruncated},
+		"part of a leaf": {func(_ *iroh.Conn, stream *quic.Stream) {
+			blobstest.Send(stream, blobstest.AnswerFor(t, data, bao.All())[:1000])
+		}, blobs.ErrTruncated},
+		"connection shut":  {func(conn *iroh.Conn, _ *quic.Stream) { _ = conn.CloseWithError(0, "") }, blobs.ErrLost},
+		"connection limit": {func(conn *iroh.Conn, _ *quic.Stream) { _ = conn.CloseWithError(2, "limit") }, blobs.ErrRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := openStore(t)
-			e := endpoint(t)
-			accept(t, e, func(ctx context.Context, conn *iroh.Conn) {
+			s := blobstest.OpenStore(t)
+			e := blobstest.Endpoint(t)
+			blobstest.Accept(t, e, func(ctx context.Context, conn *iroh.Conn) {
 				for {
 					stream, err := conn.AcceptStream(ctx)
 					if err != nil {
@@ -443,11 +447,11 @@ func TestHostileEnds(t *testing.T) {
 					c.answer(conn, stream)
 				}
 			})
-			d := NewDownloader(DownloaderConfig{Store: s, Endpoint: endpoint(t)})
+			d := New(Config{Store: s, Endpoint: blobstest.Endpoint(t)})
 			start := time.Now()
-			_, err := d.Fetch(deadline(t), []ticket.EndpointAddr{e.Addr()}, bao.Sum(data), ticket.Raw, nil)
-			wantErr(t, err, c.want)
-			wantNothing(t, s)
+			_, err := d.Fetch(blobstest.Deadline(t), []ticket.EndpointAddr{e.Addr()}, bao.Sum(data), ticket.Raw, nil)
+			blobstest.WantErr(t, err, c.want)
+			blobstest.WantNothing(t, s)
 			if took := time.Since(start); took > 3*time.Second {
 				t.Errorf("took %v", took)
 			}
@@ -458,12 +462,12 @@ func TestHostileEnds(t *testing.T) {
 // TestResumeEveryCut cuts the first answer for a 300 KiB blob at many places, by FIN, reset or refusal to go on, and fetches the rest with
 // another call: only groups that were not complete are asked for again.
 func TestResumeEveryCut(t *testing.T) {
-	s := openStore(t)
+	s := blobstest.OpenStore(t)
 	double := newDouble(t)
-	d := NewDownloader(DownloaderConfig{Store: s})
-	data := randomBytes(14, 300<<10)
+	d := New(Config{Store: s})
+	data := blobstest.RandomBytes(14, 300<<10)
 	hash := bao.Sum(data)
-	length := len(answerFor(t, data, bao.All()))
+	length := len(blobstest.AnswerFor(t, data, bao.All()))
 	var cuts []int
 	for cut := 0; cut < length; cut += 6007 {
 		cuts = append(cuts, cut)
@@ -472,23 +476,25 @@ func TestResumeEveryCut(t *testing.T) {
 		cuts = append(cuts, rand.IntN(length))
 	}
 	for _, cut := range cuts {
-		double.set(func(n int, request GetRequest, stream *quic.Stream) {
+		double.set(func(n int, request blobs.GetRequest, stream *quic.Stream) {
 			if n > 0 {
-				stream.CancelWrite(CodePermission)
+				stream.CancelWrite(blobs.CodePermission)
 				return
 			}
-			send(stream, honest(t, data, request)[:cut])
+			blobstest.Send(stream, honest(t, data, request)[:cut])
 		})
-		first, err := d.FetchFrom(deadline(t), double.conn, hash, ticket.Raw, nil)
+		first, err := d.FetchFrom(blobstest.Deadline(t), double.conn, hash, ticket.Raw, nil)
 		if err == nil {
 			t.Fatalf("cut at %d: no error", cut)
 		}
-		double.set(func(_ int, request GetRequest, stream *quic.Stream) { send(stream, honest(t, data, request)) })
-		second, err := d.FetchFrom(deadline(t), double.conn, hash, ticket.Raw, nil)
+		double.set(func(_ int, request blobs.GetRequest, stream *quic.Stream) {
+			blobstest.Send(stream, honest(t, data, request))
+		})
+		second, err := d.FetchFrom(blobstest.Deadline(t), double.conn, hash, ticket.Raw, nil)
 		if err != nil {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
-		wantBlob(t, s, data)
+		blobstest.WantBlob(t, s, data)
 		if first.Bytes%bao.GroupSize != 0 || first.Bytes+second.Bytes != uint64(len(data)) {
 			t.Fatalf("cut at %d: %d bytes, then %d", cut, first.Bytes, second.Bytes)
 		}
@@ -504,25 +510,25 @@ func TestResumeEveryCut(t *testing.T) {
 
 // TestResumeByItself goes on after random cuts of every kind within one call.
 func TestResumeByItself(t *testing.T) {
-	s := openStore(t)
+	s := blobstest.OpenStore(t)
 	random := rand.New(rand.NewPCG(7, 8))
-	data := randomBytes(15, 3<<20+77)
+	data := blobstest.RandomBytes(15, 3<<20+77)
 	hash := bao.Sum(data)
-	e := endpoint(t)
+	e := blobstest.Endpoint(t)
 	var sent atomic.Int64
-	accept(t, e, func(ctx context.Context, conn *iroh.Conn) {
+	blobstest.Accept(t, e, func(ctx context.Context, conn *iroh.Conn) {
 		for {
 			stream, err := conn.AcceptStream(ctx)
 			if err != nil {
 				return
 			}
 			raw, _ := io.ReadAll(stream)
-			request, err := ParseRequest(raw)
+			request, err := blobs.ParseRequest(raw)
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			b := honest(t, data, request.(GetRequest))
+			b := honest(t, data, request.(blobs.GetRequest))
 			b = b[:min(len(b), 100_000+random.IntN(400_000))]
 			sent.Add(int64(len(b)))
 			_, _ = stream.Write(b)
@@ -531,20 +537,20 @@ func TestResumeByItself(t *testing.T) {
 				_ = stream.Close()
 			case 1:
 				time.Sleep(10 * time.Millisecond) // for the bytes to get there before the reset
-				stream.CancelWrite(CodeInternal)
+				stream.CancelWrite(blobs.CodeInternal)
 			case 2:
 				time.Sleep(10 * time.Millisecond)
-				_ = conn.CloseWithError(CodeDropped, "")
+				_ = conn.CloseWithError(blobs.CodeDropped, "")
 				return
 			}
 		}
 	})
-	d := NewDownloader(DownloaderConfig{Store: s, Endpoint: endpoint(t)})
-	stats, err := d.Fetch(deadline(t), []ticket.EndpointAddr{e.Addr()}, hash, ticket.Raw, nil)
+	d := New(Config{Store: s, Endpoint: blobstest.Endpoint(t)})
+	stats, err := d.Fetch(blobstest.Deadline(t), []ticket.EndpointAddr{e.Addr()}, hash, ticket.Raw, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantBlob(t, s, data)
+	blobstest.WantBlob(t, s, data)
 	if stats.Bytes != uint64(len(data)) || stats.Requests < 7 {
 		t.Errorf("%+v", stats)
 	}
@@ -552,25 +558,25 @@ func TestResumeByItself(t *testing.T) {
 
 // TestResumeOtherSize goes on after a provider whose size was a lie that fitted what it sent.
 func TestResumeOtherSize(t *testing.T) {
-	s := openStore(t)
+	s := blobstest.OpenStore(t)
 	double := newDouble(t)
-	d := NewDownloader(DownloaderConfig{Store: s, StallTimeout: 500 * time.Millisecond})
-	data := randomBytes(16, 300<<10)
+	d := New(Config{Store: s, StallTimeout: 500 * time.Millisecond})
+	data := blobstest.RandomBytes(16, 300<<10)
 	hash := bao.Sum(data)
 	lie := func(claim uint64, cut int) {
-		double.set(func(n int, request GetRequest, stream *quic.Stream) {
+		double.set(func(n int, request blobs.GetRequest, stream *quic.Stream) {
 			if n > 0 {
-				stream.CancelWrite(CodePermission)
+				stream.CancelWrite(blobs.CodePermission)
 				return
 			}
 			b := honest(t, data, request)
 			binary.LittleEndian.PutUint64(b, claim)
-			send(stream, b[:cut])
+			blobstest.Send(stream, b[:cut])
 		})
 	}
 	for _, claim := range []uint64{300<<10 + 16384, 300<<10 - 16384, 300<<10 + 1, 300<<10 - 1} {
 		lie(claim, 150_000)
-		if _, err := d.FetchFrom(deadline(t), double.conn, hash, ticket.Raw, nil); err == nil {
+		if _, err := d.FetchFrom(blobstest.Deadline(t), double.conn, hash, ticket.Raw, nil); err == nil {
 			t.Fatal("no error")
 		}
 		if status, err := s.Status(hash); err != nil || status.State != store.Partial || status.Size != claim {
@@ -578,16 +584,18 @@ func TestResumeOtherSize(t *testing.T) {
 		}
 		// Another liar does not get rid of it.
 		lie(300<<10+5, 150_000)
-		_, err := d.FetchFrom(deadline(t), double.conn, hash, ticket.Raw, nil)
-		wantErr(t, err, ErrSize)
+		_, err := d.FetchFrom(blobstest.Deadline(t), double.conn, hash, ticket.Raw, nil)
+		blobstest.WantErr(t, err, blobs.ErrSize)
 		if status, err := s.Status(hash); err != nil || status.State != store.Partial || status.Size != claim {
 			t.Fatalf("%+v, %v", status, err)
 		}
-		double.set(func(_ int, request GetRequest, stream *quic.Stream) { send(stream, honest(t, data, request)) })
-		if _, err := d.FetchFrom(deadline(t), double.conn, hash, ticket.Raw, nil); err != nil {
+		double.set(func(_ int, request blobs.GetRequest, stream *quic.Stream) {
+			blobstest.Send(stream, honest(t, data, request))
+		})
+		if _, err := d.FetchFrom(blobstest.Deadline(t), double.conn, hash, ticket.Raw, nil); err != nil {
 			t.Fatalf("after a claim of %d: %v", claim, err)
 		}
-		wantBlob(t, s, data)
+		blobstest.WantBlob(t, s, data)
 		if err := s.Delete(hash); err != nil {
 			t.Fatal(err)
 		}

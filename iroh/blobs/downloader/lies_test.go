@@ -1,4 +1,4 @@
-package blobs
+package downloader
 
 import (
 	"encoding/binary"
@@ -8,6 +8,9 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/blobstest"
 
 	"github.com/quic-go/quic-go"
 
@@ -43,23 +46,23 @@ func TestHostileSizeCostsNothing(t *testing.T) {
 	const memory, pairs, block = 1 << 20, 64, 4096
 	s, dir := openStoreAt(t)
 	double := newDouble(t)
-	d := NewDownloader(DownloaderConfig{Store: s, StallTimeout: 2 * time.Second})
+	d := New(Config{Store: s, StallTimeout: 2 * time.Second})
 	for _, size := range []uint64{16385, 100_000, 300 << 10, 1<<20 + 1, 5 << 20} {
-		data := randomBytes(size, int(size))
+		data := blobstest.RandomBytes(size, int(size))
 		hash := bao.Sum(data)
-		whole := answerFor(t, data, bao.All())
+		whole := blobstest.AnswerFor(t, data, bao.All())
 		fetch := func(claim uint64) (stats Stats, spent uint64, err error) {
-			double.set(func(_ int, request GetRequest, stream *quic.Stream) {
+			double.set(func(_ int, request blobs.GetRequest, stream *quic.Stream) {
 				b := whole
 				if !isWhole(request) {
 					b = honest(t, data, request)
 				}
 				_, _ = stream.Write(binary.LittleEndian.AppendUint64(nil, claim))
-				send(stream, b[8:])
+				blobstest.Send(stream, b[8:])
 			})
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			stats, err = d.FetchFrom(deadline(t), double.conn, hash, ticket.Raw, nil)
+			stats, err = d.FetchFrom(blobstest.Deadline(t), double.conn, hash, ticket.Raw, nil)
 			runtime.ReadMemStats(&after)
 			return stats, after.TotalAlloc - before.TotalAlloc, err
 		}
@@ -67,7 +70,7 @@ func TestHostileSizeCostsNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(s.Delete(hash), s.Sync(deadline(t))); err != nil {
+		if err := errors.Join(s.Delete(hash), s.Sync(blobstest.Deadline(t))); err != nil {
 			t.Fatal(err)
 		}
 		for _, claim := range []uint64{0, size - 1, size + 1, size - size%16384, size + 16384, size / 2, 2 * size, 1 << 30, 1 << 40, 1 << 63, 1<<64 - 1} {
@@ -84,7 +87,7 @@ func TestHostileSizeCostsNothing(t *testing.T) {
 			if spent > truth+memory {
 				t.Errorf("%d bytes, %d claimed: %d bytes of memory, where the truth takes %d", size, claim, spent, truth)
 			}
-			if err := errors.Join(s.Delete(hash), s.Sync(deadline(t))); err != nil {
+			if err := errors.Join(s.Delete(hash), s.Sync(blobstest.Deadline(t))); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -92,7 +95,7 @@ func TestHostileSizeCostsNothing(t *testing.T) {
 }
 
 // isWhole tells whether a request is for a blob from beginning to end.
-func isWhole(request GetRequest) bool {
+func isWhole(request blobs.GetRequest) bool {
 	for index, ranges := range request.Ranges.All() {
 		return index == 0 && ranges.Contains(0) && ranges.Contains(1<<50)
 	}

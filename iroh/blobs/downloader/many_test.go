@@ -1,4 +1,4 @@
-package blobs
+package downloader
 
 import (
 	"errors"
@@ -8,6 +8,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/blobstest"
 
 	"github.com/quic-go/quic-go"
 
@@ -19,7 +22,7 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
-func wireObserveItem(a Available) []byte {
+func wireObserveItem(a blobs.Available) []byte {
 	return wire.ObserveItem{Size: a.Size, Ranges: a.Ranges}.Append(nil)
 }
 
@@ -48,45 +51,45 @@ func whoGave(t testing.TB, stats Stats, want uint64) {
 
 // Four good providers share a large blob: everybody gives some of it, nothing is counted twice, and a second fetch asks for nothing.
 func TestManyShareABlob(t *testing.T) {
-	c := contentOf(t, randomBytes(1, 48<<20+12345))
+	c := contentOf(t, blobstest.RandomBytes(1, 48<<20+12345))
 	var providers []*script
 	for range 4 {
 		providers = append(providers, (&script{write: func(to *quic.Stream) io.Writer { return pacing{to, 20 << 20} }}).start(t, c))
 	}
-	to := openStore(t)
-	d := NewDownloader(DownloaderConfig{Store: to, Endpoint: endpoint(t)})
-	var progress counting
-	stats, err := d.Fetch(deadline(t), addrs(providers...), c.hash, ticket.Raw, &progress)
+	to := blobstest.OpenStore(t)
+	d := New(Config{Store: to, Endpoint: blobstest.Endpoint(t)})
+	var progress blobstest.Counting
+	stats, err := d.Fetch(blobstest.Deadline(t), addrs(providers...), c.hash, ticket.Raw, &progress)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantBlob(t, to, c.data)
+	blobstest.WantBlob(t, to, c.data)
 	whoGave(t, stats, uint64(len(c.data)))
-	if progress.bytes != uint64(len(c.data)) || progress.blobs[c.hash] != uint64(len(c.data)) {
-		t.Errorf("progress is %d bytes of %v", progress.bytes, progress.blobs)
+	if progress.Total != uint64(len(c.data)) || progress.Sizes[c.hash] != uint64(len(c.data)) {
+		t.Errorf("progress is %d bytes of %v", progress.Total, progress.Sizes)
 	}
 	for i, p := range stats.Providers {
 		if p.Bytes < uint64(len(c.data))/8 || p.Connections != 1 || p.Err != nil || p.ID != providers[i].addr.ID {
 			t.Errorf("provider %d gave %+v", i, p)
 		}
 	}
-	if stats, err = d.Fetch(deadline(t), addrs(providers...), c.hash, ticket.Raw, nil); err != nil || stats.Requests != 0 {
+	if stats, err = d.Fetch(blobstest.Deadline(t), addrs(providers...), c.hash, ticket.Raw, nil); err != nil || stats.Requests != 0 {
 		t.Errorf("again: %+v, %v", stats, err)
 	}
 }
 
 // Providers of every bad kind beside one that is good: the blob is complete, soon, and who lied is told.
 func TestManyWithOneGood(t *testing.T) {
-	c := contentOf(t, randomBytes(2, 12<<20))
+	c := contentOf(t, blobstest.RandomBytes(2, 12<<20))
 	groups := uint64(12<<20) / bao.GroupSize * perGroup
 	for name, s := range map[string]struct {
 		bad  *script
 		want error // of the bad provider; nil is any
 	}{
 		"flips":            {&script{write: func(to *quic.Stream) io.Writer { return flipping{to} }}, bao.ErrHashMismatch},
-		"stops":            {&script{write: stopAfter(3 << 20)}, ErrStalled},
-		"says nothing":     {&script{begin: func(int, *iroh.Conn) bool { return false }}, ErrStalled},
-		"1 B/s":            {&script{write: func(to *quic.Stream) io.Writer { return pacing{to, 1} }}, ErrStalled},
+		"stops":            {&script{write: stopAfter(3 << 20)}, blobs.ErrStalled},
+		"says nothing":     {&script{begin: func(int, *iroh.Conn) bool { return false }}, blobs.ErrStalled},
+		"1 B/s":            {&script{write: func(to *quic.Stream) io.Writer { return pacing{to, 1} }}, blobs.ErrStalled},
 		"100 KB/s":         {&script{write: func(to *quic.Stream) io.Writer { return pacing{to, 100_000} }}, nil},
 		"size too large":   {&script{claim: 48 << 20}, nil},
 		"size too small":   {&script{claim: 1 << 20}, nil},
@@ -94,8 +97,8 @@ func TestManyWithOneGood(t *testing.T) {
 		"no such blob":     {&script{}, nil},
 		"half of it":       {&script{has: bao.Span(0, groups/2)}, nil},
 		"half of it, 0.35": {&script{has: bao.Span(groups/2, groups), silent: true}, nil},
-		"claims all":       {&script{has: bao.Span(0, 1024), says: &Available{Size: 12 << 20, Ranges: bao.All()}}, nil},
-		"claims nothing":   {&script{says: &Available{}}, nil},
+		"claims all":       {&script{has: bao.Span(0, 1024), says: &blobs.Available{Size: 12 << 20, Ranges: bao.All()}}, nil},
+		"claims nothing":   {&script{says: &blobs.Available{}}, nil},
 		"vanishes":         {&script{begin: vanishAfter(2)}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,13 +109,13 @@ func TestManyWithOneGood(t *testing.T) {
 				s.bad.start(t, c)
 			}
 			good := (&script{write: func(to *quic.Stream) io.Writer { return pacing{to, 8 << 20} }}).start(t, c)
-			to := openStore(t)
-			d := NewDownloader(DownloaderConfig{Store: to, Endpoint: endpoint(t)})
-			stats, err := d.Fetch(deadline(t), addrs(s.bad, good), c.hash, ticket.Raw, nil)
+			to := blobstest.OpenStore(t)
+			d := New(Config{Store: to, Endpoint: blobstest.Endpoint(t)})
+			stats, err := d.Fetch(blobstest.Deadline(t), addrs(s.bad, good), c.hash, ticket.Raw, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantBlob(t, to, c.data)
+			blobstest.WantBlob(t, to, c.data)
 			whoGave(t, stats, uint64(len(c.data)))
 			if bad := stats.Providers[0]; s.want != nil && !errors.Is(bad.Err, s.want) {
 				t.Errorf("the bad provider's error is %v, want %v", bad.Err, s.want)
@@ -147,70 +150,70 @@ func vanishAfter(n int) func(int, *iroh.Conn) bool {
 
 // All providers are bad in some way: the error tells of all, nothing that is wrong is kept, and a good one completes the blob.
 func TestManyAllBad(t *testing.T) {
-	c := contentOf(t, randomBytes(3, 8<<20))
-	to := openStore(t)
-	d := NewDownloader(DownloaderConfig{Store: to, Endpoint: endpoint(t), StallTimeout: 5 * time.Second})
+	c := contentOf(t, blobstest.RandomBytes(3, 8<<20))
+	to := blobstest.OpenStore(t)
+	d := New(Config{Store: to, Endpoint: blobstest.Endpoint(t), StallTimeout: 5 * time.Second})
 	var liars []*script
 	for range 3 {
 		liars = append(liars, (&script{write: func(to *quic.Stream) io.Writer { return flipping{to} }}).start(t, c))
 	}
-	stats, err := d.Fetch(deadline(t), addrs(liars...), c.hash, ticket.Raw, nil)
-	wantErr(t, err, bao.ErrHashMismatch)
-	wantNothing(t, to)
+	stats, err := d.Fetch(blobstest.Deadline(t), addrs(liars...), c.hash, ticket.Raw, nil)
+	blobstest.WantErr(t, err, bao.ErrHashMismatch)
+	blobstest.WantNothing(t, to)
 	for _, p := range stats.Providers {
-		wantErr(t, p.Err, bao.ErrHashMismatch)
+		blobstest.WantErr(t, p.Err, bao.ErrHashMismatch)
 	}
 	// Each claims another size.
 	liars = nil
 	for i := range 3 {
 		liars = append(liars, (&script{claim: uint64(i+1) << 20}).start(t, c))
 	}
-	_, err = d.Fetch(deadline(t), addrs(liars...), c.hash, ticket.Raw, nil)
-	wantErr(t, err, bao.ErrHashMismatch)
-	wantNothing(t, to)
+	_, err = d.Fetch(blobstest.Deadline(t), addrs(liars...), c.hash, ticket.Raw, nil)
+	blobstest.WantErr(t, err, bao.ErrHashMismatch)
+	blobstest.WantNothing(t, to)
 	// All of them vanish in the middle.
 	var gone []*script
 	for range 3 {
 		gone = append(gone, (&script{begin: vanishAfter(2)}).start(t, c))
 	}
-	stats, err = d.Fetch(deadline(t), addrs(gone...), c.hash, ticket.Raw, nil)
-	wantErr(t, err, errLost)
+	stats, err = d.Fetch(blobstest.Deadline(t), addrs(gone...), c.hash, ticket.Raw, nil)
+	blobstest.WantErr(t, err, blobs.ErrLost)
 	status, statusErr := to.Status(c.hash)
 	if statusErr != nil || status.State != store.Partial || stats.Bytes == 0 {
 		t.Fatalf("%+v, %v after %+v", status, statusErr, stats)
 	}
 	good := (&script{}).start(t, c)
-	again, err := d.Fetch(deadline(t), addrs(slices.Concat(liars, []*script{good})...), c.hash, ticket.Raw, nil)
+	again, err := d.Fetch(blobstest.Deadline(t), addrs(slices.Concat(liars, []*script{good})...), c.hash, ticket.Raw, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantBlob(t, to, c.data)
+	blobstest.WantBlob(t, to, c.data)
 	whoGave(t, again, uint64(len(c.data))-stats.Bytes)
 }
 
 // Of 50 providers 45 do not exist, and the good ones are the last.
 func TestManyDead(t *testing.T) {
-	c := contentOf(t, randomBytes(4, 20<<20))
+	c := contentOf(t, blobstest.RandomBytes(4, 20<<20))
 	var from []ticket.EndpointAddr
 	for range 45 {
 		secret, err := key.GenerateSecretKey()
 		if err != nil {
 			t.Fatal(err)
 		}
-		nobody := endpoint(t).Addr() // answers, but as another
+		nobody := blobstest.Endpoint(t).Addr() // answers, but as another
 		from = append(from, ticket.EndpointAddr{ID: secret.ID(), Direct: nobody.Direct})
 	}
 	var good []*script
 	for range 5 {
 		good = append(good, (&script{}).start(t, c))
 	}
-	to := openStore(t)
-	d := NewDownloader(DownloaderConfig{Store: to, Endpoint: endpoint(t)})
-	stats, err := d.Fetch(deadline(t), append(from, addrs(good...)...), c.hash, ticket.Raw, nil)
+	to := blobstest.OpenStore(t)
+	d := New(Config{Store: to, Endpoint: blobstest.Endpoint(t)})
+	stats, err := d.Fetch(blobstest.Deadline(t), append(from, addrs(good...)...), c.hash, ticket.Raw, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantBlob(t, to, c.data)
+	blobstest.WantBlob(t, to, c.data)
 	whoGave(t, stats, uint64(len(c.data)))
 	if stats.Took > soon {
 		t.Errorf("took %s", stats.Took)
@@ -231,7 +234,7 @@ func TestManyShareASequence(t *testing.T) {
 		case i%100 == 0:
 			size = 200_000
 		}
-		c := contentOf(t, randomBytes(uint64(100+i), size))
+		c := contentOf(t, blobstest.RandomBytes(uint64(100+i), size))
 		all = append(all, c)
 		seq = append(seq, c.hash[:]...)
 		want += uint64(size)
@@ -256,9 +259,9 @@ func TestManyShareASequence(t *testing.T) {
 			for range 2 {
 				providers = append(providers, (&script{}).start(t, everything...))
 			}
-			to := openStore(t)
-			d := NewDownloader(DownloaderConfig{Store: to, Endpoint: endpoint(t)})
-			stats, err := d.Fetch(deadline(t), addrs(providers...), root.hash, ticket.HashSeq, nil)
+			to := blobstest.OpenStore(t)
+			d := New(Config{Store: to, Endpoint: blobstest.Endpoint(t)})
+			stats, err := d.Fetch(blobstest.Deadline(t), addrs(providers...), root.hash, ticket.HashSeq, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package blobs
+package downloader
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/plan"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 )
@@ -28,7 +29,7 @@ const (
 type peer struct {
 	fetch *fetch
 	id    key.EndpointID
-	dial  func(context.Context) (Opener, func(), error)
+	dial  func(context.Context) (blobs.Opener, func(), error)
 	given bool // the connection was given to us and is not replaced
 
 	// The rest is guarded by the pool's mu.
@@ -116,7 +117,7 @@ func (p *peer) session(ctx context.Context) {
 }
 
 // use takes a new connection into use, unless others took the place meanwhile.
-func (p *peer) use(conn Opener, stop context.CancelFunc) bool {
+func (p *peer) use(conn blobs.Opener, stop context.CancelFunc) bool {
 	pool := p.fetch.pool
 	pool.mu.Lock()
 	defer pool.mu.Unlock()
@@ -143,7 +144,7 @@ func (p *peer) use(conn Opener, stop context.CancelFunc) bool {
 
 // lanes is how many streams a provider is asked over: more over a longer path, since one stream has a window, and is idle
 // for a round trip between two requests.
-func lanes(conn Opener) int {
+func lanes(conn blobs.Opener) int {
 	measured, ok := conn.(interface{ RTT() time.Duration })
 	if !ok {
 		return 1
@@ -193,7 +194,7 @@ func (p *peer) dialFailed(err error) {
 	attempts := maxDials
 	switch {
 	case p.stats.Connections > 0: // it was reached before
-		err, attempts = fmt.Errorf("%w: %w", errLost, err), maxAttempts
+		err, attempts = fmt.Errorf("%w: %w", blobs.ErrLost, err), maxAttempts
 	case len(p.fetch.peers) == 1:
 		attempts = 1
 	}
@@ -224,14 +225,14 @@ func (p *peer) fail(j *job, t *plan.Task, err error) (usable bool) {
 		p.failed, p.delay = 0, 0
 	}
 	many := len(p.fetch.peers) > 1
-	lost := errors.Is(err, errLost)
-	broken := errors.Is(err, errReset) || errors.Is(err, ErrTruncated)
+	lost := errors.Is(err, blobs.ErrLost)
+	broken := errors.Is(err, blobs.ErrReset) || errors.Is(err, blobs.ErrTruncated)
 	switch {
 	case broken && t.Bytes() == 0 && (j.blob == nil || p.worker.Rate > 0) && j.plan.Shrink(t):
 		return true // one of what was asked for is missing; which, is to be found out
 	case lost && !p.given, broken:
-	case many && (errors.Is(err, errSlow) || errors.Is(err, ErrStalled)):
-	case many && errors.Is(err, ErrNotFound):
+	case many && (errors.Is(err, errSlow) || errors.Is(err, blobs.ErrStalled)):
+	case many && errors.Is(err, blobs.ErrNotFound):
 		j.plan.LacksAll(p.worker)
 		return true
 	default:
@@ -259,7 +260,7 @@ func (p *peer) fail(j *job, t *plan.Task, err error) (usable bool) {
 }
 
 // observe follows what the provider says it has of the blob that is being fetched.
-func (p *peer) observe(ctx context.Context, conn Opener) {
+func (p *peer) observe(ctx context.Context, conn blobs.Opener) {
 	pool := p.fetch.pool
 	for {
 		var j *job
@@ -275,7 +276,7 @@ func (p *peer) observe(ctx context.Context, conn Opener) {
 }
 
 // follow hears what the provider says until the job ends. Until it has said something, or has taken too long to, it is asked for nothing.
-func (p *peer) follow(ctx context.Context, conn Opener, j *job) {
+func (p *peer) follow(ctx context.Context, conn blobs.Opener, j *job) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(j.over, cancel)()
@@ -292,7 +293,7 @@ func (p *peer) follow(ctx context.Context, conn Opener, j *job) {
 		p.fetch.wake()
 	}
 	defer answered(nil, false)
-	o, err := Observe(ctx, conn, j.blob.hash)
+	o, err := blobs.Observe(ctx, conn, j.blob.hash)
 	if err != nil {
 		return
 	}
@@ -308,7 +309,7 @@ func (p *peer) follow(ctx context.Context, conn Opener, j *job) {
 }
 
 // groupsOf returns the whole groups among what somebody says he has of a blob.
-func groupsOf(a Available, size uint64) bao.Ranges {
+func groupsOf(a blobs.Available, size uint64) bao.Ranges {
 	chunks := (size + bao.ChunkSize - 1) / bao.ChunkSize
 	has := a.Ranges.Intersect(bao.Span(0, chunks))
 	var out bao.Ranges
@@ -326,7 +327,7 @@ func groupsOf(a Available, size uint64) bao.Ranges {
 type lane struct {
 	*fetch
 	peer *peer
-	conn Opener
+	conn blobs.Opener
 	tray tray
 }
 
@@ -345,15 +346,15 @@ func (l *lane) run(ctx context.Context) {
 }
 
 // get sends a request.
-func (l *lane) get(ctx context.Context, request GetRequest) (*Response, error) {
+func (l *lane) get(ctx context.Context, request blobs.GetRequest) (*blobs.Response, error) {
 	l.mu.Lock()
 	l.peer.stats.Requests++
 	l.mu.Unlock()
-	return Get(ctx, l.conn, request, l.cfg.StallTimeout)
+	return blobs.Get(ctx, l.conn, request, l.cfg.StallTimeout)
 }
 
 // closing closes a response and counts what was read of it.
-func (l *lane) closing(r *Response) {
+func (l *lane) closing(r *blobs.Response) {
 	r.Close()
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,4 +1,4 @@
-package blobs
+package downloader
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/plan"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 )
@@ -237,7 +238,7 @@ func (p *pool) hopeless(j *job) bool {
 func (p *pool) retire() {
 	for _, peer := range p.peers {
 		if peer.state == connected && p.job.plan.Useless(peer.worker) {
-			peer.giveUp(fmt.Errorf("blobs: %s: %w", p.fetch.root.ShortString(), ErrNotFound))
+			peer.giveUp(fmt.Errorf("blobs: %s: %w", p.fetch.root.ShortString(), blobs.ErrNotFound))
 			return
 		}
 	}
@@ -308,15 +309,15 @@ func (p *pool) finish(j *job, of *peer, t *plan.Task, err, cause error) (again b
 	case errors.Is(cause, errOver):
 		if silent {
 			of.stats.Failures++
-			of.stats.Err = fmt.Errorf("blobs: %s: %w: %w", p.fetch.root.ShortString(), ErrStalled, errSlow)
+			of.stats.Err = fmt.Errorf("blobs: %s: %w: %w", p.fetch.root.ShortString(), blobs.ErrStalled, errSlow)
 		}
 		return true
 	case errors.As(err, new(ownError)), errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrComplete):
 		j.err = err
 		return true
 	case errors.Is(cause, errSlow):
-		err = fmt.Errorf("blobs: %s: %w: %w", p.fetch.root.ShortString(), ErrStalled, errSlow)
-	case cause != nil && !errors.Is(err, errLost):
+		err = fmt.Errorf("blobs: %s: %w: %w", p.fetch.root.ShortString(), blobs.ErrStalled, errSlow)
+	case cause != nil && !errors.Is(err, blobs.ErrLost):
 		return false // the fetch or the connection has ended
 	}
 	return of.fail(j, t, err)

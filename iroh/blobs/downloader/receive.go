@@ -1,4 +1,4 @@
-package blobs
+package downloader
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/landing"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/plan"
 	"github.com/iroh-ipfs/bridge/iroh/store"
@@ -17,17 +18,17 @@ var errLarge = errors.New("blobs: child is large")
 
 // receive reads one blob of a response, which was announced by Next, into the store. Small ones go by way of the lane's tray and are
 // stored when that is emptied.
-func (l *lane) receive(ctx context.Context, response *Response, want wanted, limit uint64, t *plan.Task) error {
+func (l *lane) receive(ctx context.Context, response *blobs.Response, want wanted, limit uint64, t *plan.Task) error {
 	size, err := response.Open(want.hash)
 	if err != nil {
 		return err
 	}
 	if size > limit {
-		return fmt.Errorf("%w: %s claims %d bytes, at most %d are taken", ErrTooLarge, want.hash.ShortString(), size, limit)
+		return fmt.Errorf("%w: %s claims %d bytes, at most %d are taken", blobs.ErrTooLarge, want.hash.ShortString(), size, limit)
 	}
 	if want.size != 0 && want.size != size && !l.proves(ctx, want.hash, size) {
 		// Another provider claimed want.size; what came from it would be given up for this claim.
-		return fmt.Errorf("%w: %s claims %d bytes, %d were claimed before", ErrSize, want.hash.ShortString(), size, want.size)
+		return fmt.Errorf("%w: %s claims %d bytes, %d were claimed before", blobs.ErrSize, want.hash.ShortString(), size, want.size)
 	}
 	if want.splitFrom > 0 && size > want.splitFrom {
 		return errLarge
@@ -58,7 +59,7 @@ func (l *lane) receive(ctx context.Context, response *Response, want wanted, lim
 }
 
 // receiveSmall collects a blob in memory, to be stored at once. Until it is whole it does not count as received.
-func (l *lane) receiveSmall(response *Response, hash bao.Hash, size uint64, t *plan.Task) error {
+func (l *lane) receiveSmall(response *blobs.Response, hash bao.Hash, size uint64, t *plan.Task) error {
 	data := make([]byte, 0, size)
 	for {
 		item, err := response.Item()
@@ -90,7 +91,7 @@ func (l *lane) completed() {
 func (l *lane) land(ctx context.Context, blob *landing.Blob, want wanted, size uint64, cause error) error {
 	if !blob.Begun() {
 		if cause == nil {
-			cause = fmt.Errorf("blobs: %s: %w", want.hash.ShortString(), ErrTruncated) // all that was asked for is nothing that can be stored
+			cause = fmt.Errorf("blobs: %s: %w", want.hash.ShortString(), blobs.ErrTruncated) // all that was asked for is nothing that can be stored
 		}
 		return cause
 	}

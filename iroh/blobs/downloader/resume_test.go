@@ -1,4 +1,4 @@
-package blobs
+package downloader
 
 import (
 	"bytes"
@@ -7,6 +7,9 @@ import (
 	"io"
 	"sync"
 	"testing"
+
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/blobstest"
 
 	"github.com/quic-go/quic-go"
 
@@ -24,7 +27,7 @@ type border struct {
 // borders lists those of a whole blob's answer, in order; the first is behind the size.
 func borders(t *testing.T, data []byte) []border {
 	t.Helper()
-	hash, encoded := encode(t, data, bao.All())
+	hash, encoded := blobstest.Encode(t, data, bao.All())
 	list := []border{{at: 8}}
 	d := bao.NewDecoder(bytes.NewReader(encoded), hash, uint64(len(data)), bao.All())
 	for {
@@ -55,8 +58,8 @@ func TestResumeAtBorders(t *testing.T) {
 	if testing.Short() {
 		around = 2
 	}
-	data := randomBytes(17, 100_000)
-	answer := answerFor(t, data, bao.All())
+	data := blobstest.RandomBytes(17, 100_000)
+	answer := blobstest.AnswerFor(t, data, bao.All())
 	list := borders(t, data)
 	var cuts []cut
 	for at, whole := 0, uint64(0); at < len(answer); at++ {
@@ -81,7 +84,7 @@ func TestResumeAtBorders(t *testing.T) {
 	const workers = 32
 	var running sync.WaitGroup
 	for worker := range workers {
-		r := &resumer{t: t, data: data, answer: answer, store: openStore(t), double: newDouble(t)}
+		r := &resumer{t: t, data: data, answer: answer, store: blobstest.OpenStore(t), double: newDouble(t)}
 		running.Go(func() {
 			for i := worker; i < len(cuts) && !t.Failed(); i += workers {
 				if err := r.try(cuts[i]); err != nil {
@@ -110,15 +113,15 @@ type resumer struct {
 
 func (r *resumer) try(c cut) error {
 	hash := bao.Sum(r.data)
-	d := NewDownloader(DownloaderConfig{Store: r.store})
-	r.double.set(func(n int, _ GetRequest, stream *quic.Stream) {
+	d := New(Config{Store: r.store})
+	r.double.set(func(n int, _ blobs.GetRequest, stream *quic.Stream) {
 		if n > 0 {
-			stream.CancelWrite(CodePermission)
+			stream.CancelWrite(blobs.CodePermission)
 			return
 		}
-		send(stream, r.answer[:c.at])
+		blobstest.Send(stream, r.answer[:c.at])
 	})
-	stats, err := d.FetchFrom(deadline(r.t), r.double.conn, hash, ticket.Raw, nil)
+	stats, err := d.FetchFrom(blobstest.Deadline(r.t), r.double.conn, hash, ticket.Raw, nil)
 	if err == nil || stats.Bytes != c.whole {
 		return fmt.Errorf("%d bytes kept; %w", stats.Bytes, err)
 	}
@@ -127,12 +130,14 @@ func (r *resumer) try(c cut) error {
 		return fmt.Errorf("%v of %d bytes, %v, %w", status.State, status.Size, status.Ranges, err)
 	}
 	if c.exact {
-		r.double.set(func(_ int, request GetRequest, stream *quic.Stream) { send(stream, honest(r.t, r.data, request)) })
-		stats, err := d.FetchFrom(deadline(r.t), r.double.conn, hash, ticket.Raw, nil)
+		r.double.set(func(_ int, request blobs.GetRequest, stream *quic.Stream) {
+			blobstest.Send(stream, honest(r.t, r.data, request))
+		})
+		stats, err := d.FetchFrom(blobstest.Deadline(r.t), r.double.conn, hash, ticket.Raw, nil)
 		if err != nil || stats.Bytes != uint64(len(r.data))-c.whole {
 			return fmt.Errorf("then %d of %d: %w", stats.Bytes, len(r.data), err)
 		}
-		wantBlob(r.t, r.store, r.data)
+		blobstest.WantBlob(r.t, r.store, r.data)
 	}
 	return r.store.Delete(hash)
 }

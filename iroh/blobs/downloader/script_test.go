@@ -1,4 +1,4 @@
-package blobs
+package downloader
 
 import (
 	"bytes"
@@ -9,6 +9,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/blobstest"
 
 	"github.com/quic-go/quic-go"
 
@@ -21,12 +24,12 @@ import (
 type content struct {
 	hash     bao.Hash
 	data     []byte
-	outboard memory
+	outboard blobstest.Memory
 }
 
 func contentOf(t testing.TB, data []byte) *content {
 	t.Helper()
-	c := &content{data: data, outboard: make(memory, bao.OutboardSize(uint64(len(data))))}
+	c := &content{data: data, outboard: make(blobstest.Memory, bao.OutboardSize(uint64(len(data))))}
 	tree := bao.NewTree(uint64(len(data)), c.outboard)
 	for off := 0; off == 0 || off < len(data); off += bao.PieceSize {
 		if err := tree.Add(bao.HashPiece(data[off:min(off+bao.PieceSize, len(data))], uint64(off), uint64(len(data)))); err != nil {
@@ -44,8 +47,8 @@ func contentOf(t testing.TB, data []byte) *content {
 type script struct {
 	blobs map[bao.Hash]*content
 	has   bao.Ranges // chunks of every blob that it has; nil is all
-	// says is what it answers to Observe; nil is the truth. silent does not know the request, as providers up to 0.35.
-	says   *Available
+	// says is what it answers to blobs.Observe; nil is the truth. silent does not know the request, as providers up to 0.35.
+	says   *blobs.Available
 	silent bool
 	claim  uint64                            // size that it claims in place of the true one; 0 is the true one
 	write  func(to *quic.Stream) io.Writer   // what an answer goes through; nil is nothing
@@ -63,9 +66,9 @@ func (s *script) start(t testing.TB, blobs ...*content) *script {
 	for _, c := range blobs {
 		s.blobs[c.hash] = c
 	}
-	e := endpoint(t)
+	e := blobstest.Endpoint(t)
 	s.addr = e.Addr()
-	accept(t, e, func(ctx context.Context, conn *iroh.Conn) {
+	blobstest.Accept(t, e, func(ctx context.Context, conn *iroh.Conn) {
 		for {
 			stream, err := conn.AcceptStream(ctx)
 			if err != nil {
@@ -83,21 +86,21 @@ func (s *script) answer(ctx context.Context, conn *iroh.Conn, stream *quic.Strea
 	if err != nil {
 		return
 	}
-	request, err := ParseRequest(raw)
+	request, err := blobs.ParseRequest(raw)
 	if err != nil {
 		return
 	}
 	switch request := request.(type) {
-	case ObserveRequest:
+	case blobs.ObserveRequest:
 		s.observe(ctx, stream, s.blobs[request.Hash])
-	case GetRequest:
+	case blobs.GetRequest:
 		n := int(s.asked.Add(1) - 1)
 		if s.begin != nil && !s.begin(n, conn) {
 			<-stream.Context().Done()
 			return
 		}
 		if err := s.get(request, stream); err != nil {
-			stream.CancelWrite(CodeInternal)
+			stream.CancelWrite(blobs.CodeInternal)
 			return
 		}
 		_ = stream.Close()
@@ -109,9 +112,9 @@ func (s *script) observe(ctx context.Context, stream *quic.Stream, c *content) {
 		_ = stream.Close()
 		return
 	}
-	item := Available{}
+	item := blobs.Available{}
 	if c != nil {
-		item = Available{Size: uint64(len(c.data)), Ranges: bao.All()}
+		item = blobs.Available{Size: uint64(len(c.data)), Ranges: bao.All()}
 		if s.has != nil {
 			item.Ranges = s.has
 		}
@@ -127,7 +130,7 @@ func (s *script) observe(ctx context.Context, stream *quic.Stream, c *content) {
 }
 
 // get writes an answer; an error is to be a reset.
-func (s *script) get(request GetRequest, stream *quic.Stream) error {
+func (s *script) get(request blobs.GetRequest, stream *quic.Stream) error {
 	var to io.Writer = stream
 	if s.write != nil {
 		to = s.write(stream)

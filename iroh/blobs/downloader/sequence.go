@@ -1,16 +1,14 @@
-package blobs
+package downloader
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"slices"
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/plan"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 )
@@ -22,7 +20,7 @@ func (f *fetch) sequence(ctx context.Context) error {
 	if err := f.blob(ctx, f.root, limit); err != nil {
 		return err
 	}
-	hashes, err := readHashSeq(f.cfg.Store, f.root, limit)
+	hashes, err := blobs.ReadHashSeq(f.cfg.Store, f.root, limit)
 	if err != nil {
 		return err
 	}
@@ -30,46 +28,8 @@ func (f *fetch) sequence(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := &children{fetch: f, hashes: hashes, todo: distinct(hashes), split: split}
+	c := &children{fetch: f, hashes: hashes, todo: plan.Distinct(hashes), split: split}
 	return c.run(ctx)
-}
-
-// readHashSeq reads the hash sequence from the store.
-func readHashSeq(from *store.Store, root bao.Hash, limit uint64) ([]bao.Hash, error) {
-	blob, err := from.Open(root)
-	if err != nil {
-		return nil, fmt.Errorf("blobs: %s: %w", root.ShortString(), err)
-	}
-	defer func() { _ = blob.Close() }()
-	size := blob.Size()
-	switch {
-	case size%hashSize != 0:
-		return nil, fmt.Errorf("%w: %s has %d bytes", ErrHashSeq, root.ShortString(), size)
-	case size > limit:
-		return nil, fmt.Errorf("%w: %s has %d children", ErrTooLarge, root.ShortString(), size/hashSize)
-	}
-	data := make([]byte, size)
-	if _, err := blob.ReadAt(data, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("blobs: %s: %w", root.ShortString(), err)
-	}
-	if bao.Sum(data) != root {
-		return nil, fmt.Errorf("blobs: %s: %w", root.ShortString(), store.ErrDamaged)
-	}
-	return ParseHashSeq(data)
-}
-
-// distinct returns the index of the first place of every hash, ascending.
-func distinct(hashes []bao.Hash) []uint32 {
-	order := make([]uint32, len(hashes))
-	for i := range order {
-		order[i] = uint32(i)
-	}
-	slices.SortFunc(order, func(a, b uint32) int {
-		return cmp.Or(bytes.Compare(hashes[a][:], hashes[b][:]), cmp.Compare(a, b))
-	})
-	order = slices.CompactFunc(order, func(a, b uint32) bool { return hashes[a] == hashes[b] })
-	slices.Sort(order)
-	return order
 }
 
 // children fetches the children of a hash sequence.
@@ -166,7 +126,7 @@ func unitsOf(batch []child) []uint64 {
 }
 
 // ask looks through units, as many as fit in a request: some are there already, the others are asked for.
-func (c *children) ask(ctx context.Context, units []uint64) (batch []child, ranges ChunkRangesSeq, err error) {
+func (c *children) ask(ctx context.Context, units []uint64) (batch []child, ranges blobs.ChunkRangesSeq, err error) {
 	units = units[:min(len(units), maxBatch)]
 	hashes := make([]bao.Hash, len(units))
 	for n, unit := range units {
@@ -209,15 +169,15 @@ func (c *children) ask(ctx context.Context, units []uint64) (batch []child, rang
 }
 
 // request fetches children in one request. after are those behind one for which the request was given up.
-func (c *children) request(ctx context.Context, l *lane, t *plan.Task, batch []child, ranges ChunkRangesSeq) (after []child, err error) {
-	var response *Response
+func (c *children) request(ctx context.Context, l *lane, t *plan.Task, batch []child, ranges blobs.ChunkRangesSeq) (after []child, err error) {
+	var response *blobs.Response
 	for n, want := range batch {
 		if want.ranges.IsEmpty() {
 			c.note(t, want, want.busy)
 			continue
 		}
 		if response == nil {
-			if response, err = l.get(ctx, GetRequest{Hash: c.root, Ranges: ranges}); err != nil {
+			if response, err = l.get(ctx, blobs.GetRequest{Hash: c.root, Ranges: ranges}); err != nil {
 				return nil, err
 			}
 			defer l.closing(response)
@@ -259,7 +219,7 @@ func (c *children) note(t *plan.Task, of child, later bool) {
 }
 
 // drain reads to the end of a blob that is not to be stored. If that is far it returns otherwise instead: asking again is better then.
-func drain(response *Response, otherwise error) error {
+func drain(response *blobs.Response, otherwise error) error {
 	for n := 0; n < maxDrain; {
 		item, err := response.Item()
 		switch {
