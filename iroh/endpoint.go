@@ -108,7 +108,11 @@ func (e *Endpoint) quicConfig(stream, conn uint64) *quic.Config {
 }
 
 func (e *Endpoint) serverTLS() *tls.Config {
-	return punch.Hear(rpktls.TLSConfig(&rpktls.Config{SecretKey: e.cfg.SecretKey, ALPN: e.cfg.ALPNs}), e.punch)
+	conf := rpktls.TLSConfig(&rpktls.Config{SecretKey: e.cfg.SecretKey, ALPN: e.cfg.ALPNs})
+	if len(e.cfg.Relays) == 0 {
+		return conf // nobody has to come through a relay
+	}
+	return punch.Hear(conf, e.punch)
 }
 
 // ID is the endpoint's own id.

@@ -68,7 +68,8 @@ func (f *fetch) missing(ctx context.Context, hash bao.Hash) (wanted, error) {
 func (f *fetch) complete(ctx context.Context, want wanted) (wanted, error) {
 	download, err := f.cfg.Store.Download(want.hash, want.size)
 	if err == nil {
-		err = errors.Join(download.Complete(ctx), download.Close())
+		// Who is taken off this task meanwhile is no reason to leave it half done.
+		err = errors.Join(download.Complete(context.WithoutCancel(ctx)), download.Close())
 	}
 	switch {
 	case errors.Is(err, store.ErrIncomplete):

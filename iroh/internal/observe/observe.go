@@ -179,9 +179,16 @@ func (o *Observer) Addrs() []netip.AddrPort {
 			out = append(out, s.Addr)
 		}
 	}
-	if o.nat(nil) != EndpointDependent {
-		for _, s := range o.seen {
-			add(s.V4)
+	var v4 []Sight
+	for _, s := range o.seen {
+		if time.Since(s.V4.At) < fresh {
+			s.V4.Err = nil // one answer that is lost does not make addresses good for everybody
+			v4 = append(v4, s.V4)
+		}
+	}
+	if kind(v4, nil) != EndpointDependent {
+		for _, s := range v4 {
+			add(s)
 		}
 	}
 	for _, s := range o.seen {
@@ -192,14 +199,19 @@ func (o *Observer) Addrs() []netip.AddrPort {
 
 // Measure is a round that says how far away each relay is.
 func (o *Observer) Measure(ctx context.Context) []relay.Latency {
+	return latencies(o.Round(ctx, true), context.Cause(ctx))
+}
+
+// latencies are those of what a thorough round has left; cut is why it was cut short, if it was.
+func latencies(seen []Seen, cut error) []relay.Latency {
 	var out []relay.Latency
-	for _, s := range o.Round(ctx, true) {
+	for _, s := range seen {
 		l := relay.Latency{URL: s.URL, Value: s.Latency(), Date: s.Ping.Date, At: s.Ping.At}
-		if l.Value == 0 {
-			l.Err = errors.Join(s.Ping.Err, s.V4.Err, s.V6.Err)
-			if l.Err == nil {
-				l.Err = context.Cause(ctx)
-			}
+		switch {
+		case s.Ping.Err != nil: // what relays is reached by TCP, however well address discovery answers
+			l.Value, l.Err = 0, s.Ping.Err
+		case l.Value == 0:
+			l.Err = errors.Join(s.V4.Err, s.V6.Err, cut)
 		}
 		out = append(out, l)
 	}

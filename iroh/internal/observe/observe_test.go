@@ -65,6 +65,36 @@ func TestAddrsAge(t *testing.T) {
 	}
 }
 
+// Of a NAT that shows everybody another address nobody is told, also when one of two relays has not answered the last time.
+func TestOneLostAnswerMakesNoAddressGood(t *testing.T) {
+	a, b := sight("192.0.2.1:1", "198.51.100.1:1"), sight("192.0.2.2:1", "198.51.100.1:2")
+	b.Err = errors.New("no answer")
+	o := &Observer{seen: []Seen{{V4: a}, {V4: b}}}
+	if got := o.Addrs(); len(got) > 0 {
+		t.Errorf("%v", got)
+	}
+	b.At = time.Now().Add(-fresh)
+	o.seen[1].V4 = b
+	if got := o.Addrs(); !slices.Equal(got, []netip.AddrPort{a.Addr}) {
+		t.Errorf("when what the other one saw is old: %v", got)
+	}
+}
+
+// Latencies are what a home is chosen by: a relay that answers address discovery and no request is of no use as one.
+func TestRelayWithoutTCPIsNoHome(t *testing.T) {
+	quick := sight("192.0.2.1:1", "198.51.100.1:1")
+	quick.RTT = time.Millisecond
+	refused := errors.New("connection refused")
+	good := relay.Latency{Value: 30 * time.Millisecond}
+	got := latencies([]Seen{{V4: quick, Ping: relay.Latency{Err: refused}}, {Ping: good}, {V4: quick, Ping: good}}, nil)
+	if got[0].Value != 0 || !errors.Is(got[0].Err, refused) {
+		t.Errorf("without TCP: %+v", got[0])
+	}
+	if got[1].Value != good.Value || got[1].Err != nil || got[2].Value != quick.RTT || got[2].Err != nil {
+		t.Errorf("good ones: %+v", got[1:])
+	}
+}
+
 func TestLatencyOfARelay(t *testing.T) {
 	quick, slow := sight("192.0.2.1:1", "198.51.100.1:1"), sight("[2001:db8::1]:1", "[2001:db8::5]:1")
 	quick.RTT, slow.RTT = 10*time.Millisecond, 20*time.Millisecond

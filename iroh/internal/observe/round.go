@@ -3,6 +3,7 @@ package observe
 import (
 	"cmp"
 	"context"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -140,15 +141,15 @@ func (o *Observer) keep(l *link) {
 func (o *Observer) follow(l *link) {
 	for {
 		addr, changed := l.session.Seen()
-		o.mu.Lock()
-		for i := range o.seen {
-			if s := &o.seen[i]; o.kept == l && s.URL == l.relay && s.V4.Addr.IsValid() && s.V4.Addr != addr {
-				s.V4.Addr, s.V4.At = addr, time.Now()
-				o.wake()
-				o.poke() // what others saw is not so any more
+		if o.take(l, addr) {
+			// A relay that tells another address in every packet would have each of them published.
+			pause := time.NewTimer(minGap)
+			select {
+			case <-pause.C:
+			case <-l.conn.Context().Done():
+				pause.Stop()
 			}
 		}
-		o.mu.Unlock()
 		select {
 		case <-changed:
 		case <-l.conn.Context().Done():
@@ -166,6 +167,21 @@ func (o *Observer) follow(l *link) {
 			return
 		}
 	}
+}
+
+// take notes where the relay of the link that is kept sees us now, and tells whether that is news.
+func (o *Observer) take(l *link, addr netip.AddrPort) (news bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range o.seen {
+		if s := &o.seen[i]; o.kept == l && s.URL == l.relay && s.V4.Addr.IsValid() && s.V4.Addr != addr {
+			s.V4.Addr, s.V4.At = addr, time.Now()
+			o.wake()
+			o.poke() // what others saw is not so any more
+			news = true
+		}
+	}
+	return news
 }
 
 // store takes over what a round has found, if that was not cut short.

@@ -90,8 +90,21 @@ func (s *server) NextEvent() tls.QUICEvent {
 	return e
 }
 
+// insides are the ranges (RFC 6890 and others) that lead nowhere on the internet and somewhere inside of networks, besides those that
+// net/netip knows. Against strangers who have us send into networks of ours.
+var insides = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("100.64.0.0/10"), // carrier-grade NAT, and networks laid over others
+	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("64:ff9b::/96"), // IPv4 addresses of any kind, by a translator
+	netip.MustParsePrefix("fec0::/10"),
+}
+
 // inside reports whether a is no address of the internet.
 func inside(a netip.AddrPort) bool {
-	ip := a.Addr()
-	return a.Port() == 0 || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() || ip.IsInterfaceLocalMulticast()
+	ip := a.Addr().Unmap()
+	return a.Port() == 0 || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() ||
+		slices.ContainsFunc(insides, func(p netip.Prefix) bool { return p.Contains(ip) })
 }

@@ -59,7 +59,7 @@ func TestHostileParameters(t *testing.T) {
 
 func TestPrivateAddressesAreNotTaken(t *testing.T) {
 	for text, want := range map[string]bool{
-		"203.0.113.9:1": false, "100.64.0.1:5": false, "[2001:db8::1]:1": false, "10.0.0.1:5": true, "192.168.1.1:53": true, "172.16.0.1:1": true,
+		"203.0.113.9:1": false, "100.64.0.1:5": true, "100.128.0.1:5": false, "[::ffff:10.0.0.1]:5": true, "198.18.0.1:1": true, "240.0.0.1:1": true, "[64:ff9b::a00:1]:1": true, "[2001:db8::1]:1": false, "10.0.0.1:5": true, "192.168.1.1:53": true, "172.16.0.1:1": true,
 		"[fd00::1]:1": true, "[fe80::1]:1": true, "169.254.169.254:80": true, "224.0.0.1:1": true, "[ff02::1]:1": true, "0.0.0.0:1": true, "203.0.113.9:0": true,
 	} {
 		if inside(netip.MustParseAddrPort(text)) != want {
