@@ -77,15 +77,17 @@ func TestKill(t *testing.T) {
 		kubo: peertest.Kubo(t, peer.KuboConfig{}), data: filepath.Join(t.TempDir(), "data"),
 		acked: map[string]killing{}, takes: map[string]time.Duration{},
 	}
-	rounds := killRounds(t)
-	for round := range rounds {
-		r := k.plan(round)
+	// A round may end before its moment comes, or be drawn to be killed while the process begins: further ones make up for it.
+	rounds, atWork := 0, killRounds(t)*3/4
+	for ; rounds < killRounds(t) || len(k.after) < atWork && rounds < 3*killRounds(t); rounds++ {
+		r := k.plan(rounds)
 		k.run(r)
-		k.check(r, round%5 == 4 || round == rounds-1)
+		k.check(r, rounds%5 == 4)
 		if t.Failed() {
-			t.Fatalf("round %d: %+v", round, r)
+			t.Fatalf("round %d: %+v", rounds, r)
 		}
 	}
+	k.check(killing{}, true)
 	slices.Sort(k.after)
 	median := time.Duration(0)
 	if len(k.after) > 0 {
@@ -93,8 +95,8 @@ func TestKill(t *testing.T) {
 	}
 	t.Logf("%d rounds: %d killed at work, half of them later than %s into it; %d killed before; %d contents acknowledged; work takes %v",
 		rounds, len(k.after), median, k.begun, len(k.acked), k.takes)
-	if len(k.after) < rounds*3/4 {
-		t.Errorf("only %d of %d rounds were killed at work: the test means little", len(k.after), rounds)
+	if len(k.after) < atWork {
+		t.Errorf("only %d rounds were killed at work, %d should have been: the test means little", len(k.after), atWork)
 	}
 }
 

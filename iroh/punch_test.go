@@ -10,12 +10,43 @@ import (
 	"time"
 
 	"github.com/iroh-ipfs/bridge/iroh/internal/punch"
+	"github.com/iroh-ipfs/bridge/iroh/relay"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
+// withRelay configures a relay that is not there.
+func withRelay(c *Config) {
+	n, err := relay.ParseNode("http://127.0.0.1:1/")
+	if err != nil {
+		panic(err)
+	}
+	c.Relays = relay.Map{n}
+}
+
+// Without relays nobody has to come through one, and nothing is sent to anybody who says that he did.
+func TestServerWithoutRelaysSendsNothing(t *testing.T) {
+	server, client := endpoint(t, "127.0.0.1"), endpoint(t, "127.0.0.1")
+	seen, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seen.Close()
+	conf := punch.Offer(client.clientTLS(server.ID(), testALPN), []netip.AddrPort{addrPort(seen.LocalAddr())})
+	conn, err := client.transport.Dial(deadline(t), net.UDPAddrFromAddrPort(server.socket.local), conf, client.dialConf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseWithError(0, "")
+	var b [100]byte
+	seen.SetReadDeadline(time.Now().Add(2 * punchPause))
+	if n, _, err := seen.ReadFrom(b[:]); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%x, %v", b[:n], err)
+	}
+}
+
 // A client that says in its handshake where others see it gets three datagrams of one byte there, and no more.
 func TestServerOpensItsNAT(t *testing.T) {
-	server, client := endpoint(t, "127.0.0.1"), endpoint(t, "127.0.0.1")
+	server, client := endpoint(t, "127.0.0.1", withRelay), endpoint(t, "127.0.0.1")
 	seen, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)

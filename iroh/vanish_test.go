@@ -29,7 +29,7 @@ func TestSocketAndRelayVanish(t *testing.T) {
 	dialed, _ := pair(t, other, e)
 	accepted := make(chan error, 1)
 	go func() { _, err := e.Accept(deadline(t)); accepted <- err }()
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(time.Second) // the report's round would be shared with one that began less than half a second before
 	server.Kill()
 	e.socket.udp.Close()
 	select {

@@ -84,6 +84,13 @@ func TestHostileSizeCostsNothing(t *testing.T) {
 			if n, most := onDisk(t, dir), int64(stats.Bytes)+block+pairs*block; stats.Bytes == 0 && n > 0 || n > most {
 				t.Errorf("%d bytes, %d claimed: %d verified, and %d on disk", size, claim, stats.Bytes, n)
 			}
+			// What a pool has lost to the garbage collector is made anew now and then: a lie that costs memory does so every time.
+			for tries := 1; spent > truth+memory && tries < 4; tries++ {
+				if err := errors.Join(s.Delete(hash), s.Sync(blobstest.Deadline(t))); err != nil {
+					t.Fatal(err)
+				}
+				_, spent, _ = fetch(claim)
+			}
 			if spent > truth+memory {
 				t.Errorf("%d bytes, %d claimed: %d bytes of memory, where the truth takes %d", size, claim, spent, truth)
 			}
