@@ -10,7 +10,7 @@ import (
 
 // figures are the comparisons of the report, in its order.
 func (b *bench) figures() []figure {
-	return slices.Concat(addFigures(b.o.size), b.rustFigures(), b.kuboFigures(), b.pathFigures())
+	return slices.Concat(addFigures(b.o.size), b.rustFigures(), b.nameFigures(), b.kuboFigures(), b.pathFigures())
 }
 
 func addFigures(size int64) []figure {
@@ -73,6 +73,27 @@ func (b *bench) rustFigures() []figure {
 			},
 			reference: func(ctx context.Context, t *turn) (sample, error) { return rustToRust(ctx, t, t.folder) },
 			commands:  "`bridge expose` (fetch, and the SHA-256 of every block) : `irohpeer fetch`, both from `irohpeer serve`",
+		},
+	}
+}
+
+// nameFigures compare the bridge with the Rust peer where a collection has very many names. The files have 1 KiB: with 256 bytes and less
+// iroh-blobs loses the connection to itself ("too many gaps in stream buffer").
+func (b *bench) nameFigures() []figure {
+	return []figure{
+		{
+			name: "serve many names to Rust", what: wall, limit: 1,
+			bridge:    func(ctx context.Context, t *turn) (sample, error) { return bridgeToRust(ctx, t, t.names, 0) },
+			reference: func(ctx context.Context, t *turn) (sample, error) { return rustToRust(ctx, t, t.names) },
+			commands:  "`irohpeer fetch` from the bridge : from `irohpeer serve`",
+		},
+		{
+			name: "fetch many names from Rust", what: wall, limit: 1,
+			bridge: func(ctx context.Context, t *turn) (sample, error) {
+				return rustToBridge(ctx, t, t.names, 0, "fetch")
+			},
+			reference: func(ctx context.Context, t *turn) (sample, error) { return rustToRust(ctx, t, t.names) },
+			commands:  "`bridge fetch` : `irohpeer fetch`, both from `irohpeer serve`",
 		},
 	}
 }

@@ -1,7 +1,7 @@
 // Command bench measures the bridge against the peers that it stands between, and prints the tables of
 // docs/benchmarks.md.
 //
-//	go run ./integration/bench [-rounds 5] [-size 1073741824] [-files 10000] [-only REGEXP] [-dir DIR]
+//	go run ./integration/bench [-rounds 5] [-size 1073741824] [-files 10000] [-names 100000] [-only REGEXP] [-dir DIR]
 //
 // Every figure is a ratio within one run on one machine: the bridge and what it is compared with take turns, round
 // after round, each round in the other order, and the medians are divided. All peers are real programs with empty
@@ -26,6 +26,7 @@ type options struct {
 	rounds  int
 	size    int64
 	files   int
+	names   int
 	only    *regexp.Regexp
 	dir     string
 	profile string // file for the CPU profile of the bridge's processes; "" is none
@@ -36,6 +37,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each figure")
 	flag.Int64Var(&o.size, "size", 1<<30, "bytes of the big file")
 	flag.IntVar(&o.files, "files", 10000, "files of 4 KiB in the folder")
+	flag.IntVar(&o.names, "names", 100000, "files of 1 KiB in the folder of many names")
 	flag.StringVar(&o.dir, "dir", "", "folder for stores and inputs (default: a temporary one)")
 	flag.StringVar(&o.profile, "profile", "", "file for the CPU profile of the bridge, all its processes together")
 	only := flag.String("only", "", "measure only figures whose name matches")

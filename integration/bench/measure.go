@@ -58,6 +58,7 @@ type bench struct {
 	big    string // file of o.size bytes
 	part   string // file of a part of that, for the long path
 	folder string // o.files files of 4 KiB
+	names  string // o.names files of 1 KiB
 }
 
 // turn is one measurement's own folder and the processes that it started.
@@ -68,10 +69,10 @@ type turn struct {
 	closing []io.Closer
 }
 
-const smallFile = 4 << 10
+const smallFile, tinyFile = 4 << 10, 1 << 10
 
 func prepare(ctx context.Context, o options, dir string) (*bench, error) {
-	b := &bench{o: o, dir: dir, big: filepath.Join(dir, "big"), part: filepath.Join(dir, "part"), folder: filepath.Join(dir, "folder")}
+	b := &bench{o: o, dir: dir, big: filepath.Join(dir, "big"), part: filepath.Join(dir, "part"), folder: filepath.Join(dir, "folder"), names: filepath.Join(dir, "names")}
 	var err error
 	if b.bridge, err = peer.BuildBridge(ctx, dir); err != nil {
 		return nil, err
@@ -97,13 +98,18 @@ func prepare(ctx context.Context, o options, dir string) (*bench, error) {
 	if err := errors.Join(fill(b.big, o.size, 1), fill(b.part, o.size/longShare, 0)); err != nil {
 		return nil, err
 	}
-	for i := range o.files {
-		name := filepath.Join(b.folder, fmt.Sprintf("%02d", i%100), fmt.Sprintf("file-%05d", i))
-		if err := fill(name, smallFile, uint64(i+2)); err != nil {
-			return nil, err
+	return b, errors.Join(fillFolder(b.folder, o.files, smallFile, 2), fillFolder(b.names, o.names, tinyFile, 1<<20))
+}
+
+// fillFolder writes files of random bytes in a hundred folders.
+func fillFolder(dir string, files int, size int64, seed uint64) error {
+	for i := range files {
+		name := filepath.Join(dir, fmt.Sprintf("%02d", i%100), fmt.Sprintf("file-%05d", i))
+		if err := fill(name, size, uint64(i)+seed); err != nil {
+			return err
 		}
 	}
-	return b, nil
+	return nil
 }
 
 // profiles is where the bridge's processes leave their profiles.

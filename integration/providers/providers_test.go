@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/iroh-ipfs/bridge/integration/fault"
 	"github.com/iroh-ipfs/bridge/integration/peer/peertest"
 	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
@@ -171,6 +172,55 @@ func TestOneGoodOfFour(t *testing.T) {
 	}
 	if four > limit {
 		t.Errorf("takes %s, limit %s", four, limit)
+	}
+}
+
+// oneStream hides how far away a connection leads, so that it is used over one stream.
+type oneStream struct{ blobs.Opener }
+
+// Over a path of 50 ms from a Rust provider the downloader asks over several streams, and is no slower for that.
+func TestOneProviderFarAway(t *testing.T) {
+	n := size(t)
+	addr, hash := rust(t, randomFile(t, n))
+	far, err := fault.NewProxy(addr.Direct[0], fault.Link{Delay: 25 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	addr.Direct[0] = far.Addr()
+	var one, several []time.Duration
+	get := func(hide bool) downloader.Stats {
+		conn, err := listen(t, "127.0.0.1").Dial(peertest.Context(t), addr, blobs.ALPN)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.CloseWithError(0, "")
+		var from blobs.Opener = conn
+		if hide {
+			from = oneStream{conn}
+		}
+		s := openStore(t, t.TempDir())
+		defer s.Close()
+		d := downloader.New(downloader.Config{Store: s})
+		stats, err := d.FetchFrom(peertest.Context(t), from, hash, ticket.Raw, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Verify(context.Background(), hash); err != nil {
+			t.Fatal(err)
+		}
+		return stats
+	}
+	for range 3 {
+		a, b := get(true), get(false)
+		if a.Requests != 1 || b.Requests < 4 {
+			t.Errorf("%d requests over one stream, %d over several", a.Requests, b.Requests)
+		}
+		one, several = append(one, a.Took), append(several, b.Took)
+	}
+	t.Logf("%d MiB at 50 ms: over one stream %v, over several %v: %.2f", n>>20, one, several, median(several).Seconds()/median(one).Seconds())
+	if median(several) > 2*median(one) {
+		t.Error("several streams are slower")
 	}
 }
 

@@ -172,7 +172,7 @@ func TestProviderLongRequests(t *testing.T) {
 	}
 }
 
-// TestManySmallFiles fetches 10,000 blobs of 4 KiB, in two requests.
+// TestManySmallFiles fetches 10,000 blobs of 4 KiB, a thousand and more in each request.
 func TestManySmallFiles(t *testing.T) {
 	from, to := blobstest.OpenStore(t), blobstest.OpenStore(t)
 	var hashes []bao.Hash
@@ -187,7 +187,7 @@ func TestManySmallFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%+v", stats)
-	if stats.Requests != 2 || stats.Blobs != 10_001 {
+	if stats.Requests > 11 || stats.Blobs != 10_001 {
 		t.Errorf("%+v", stats)
 	}
 	if stats, err = d.Fetch(blobstest.Deadline(t), []ticket.EndpointAddr{addr}, root, ticket.HashSeq, nil); err != nil || stats.Requests != 0 {

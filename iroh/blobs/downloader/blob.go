@@ -155,13 +155,20 @@ func (f *fetch) whole(ctx context.Context, want wanted, limit uint64) error {
 	}})
 }
 
-// opening asks the only provider, which is far away, for the beginning of a blob and, since that proves the size, for the last chunk.
+// opening asks the only provider, which is far away, for the beginning of what is wanted of a blob and, since that proves the size, for the
+// last chunk, and then for the rest in parts.
 func (f *fetch) opening(ctx context.Context, want wanted, limit uint64) error {
-	if want.fresh {
-		want.ranges = bao.Span(0, openingSize/bao.ChunkSize).Union(bao.LastChunk())
-		want.fresh = false
+	beginning := bao.Span(0, want.ranges[0]+openingSize/bao.ChunkSize)
+	want.ranges, want.fresh = want.ranges.Intersect(beginning).Union(bao.LastChunk()), false
+	if err := f.whole(ctx, want, limit); err != nil {
+		return err
 	}
-	return f.whole(ctx, want, limit)
+	rest, err := f.missing(ctx, want.hash)
+	if err != nil || rest.ranges.IsEmpty() || rest.ranges.Equal(bao.All()) {
+		return err // all is there, or nothing: then it is begun again
+	}
+	rest.proven = true
+	return f.parts(ctx, rest)
 }
 
 // prove asks for the last chunk of a blob, which proves its size.

@@ -37,8 +37,10 @@ const (
 	maxActive    = 16
 
 	// maxLanes is how many streams one provider is asked over, one for each longPath of round trip. iroh-blobs' FsStore resets
-	// some of 20 requests for one blob.
+	// some of 20 requests for one blob. minLanes is for the children of hash sequences: a provider looks them up one after the other,
+	// and with two requests on two cores.
 	maxLanes = 4
+	minLanes = 2
 	longPath = 20 * time.Millisecond
 
 	// longDial is how long a provider may take to be dialed before another one is dialed too, and maxDials how often one is that
@@ -52,9 +54,10 @@ const (
 	maxSpan  = 16 << 20
 	spanTime = time.Second
 
-	// minBatch is how many children are asked for at a time at least, and splitFrom the size from which a child is fetched in
+	// minBatch is how many children are asked for at a time at least, of the only provider fewChildren, and splitFrom the size from which a child is fetched in
 	// parts, if there are several streams. openingSize is how much is asked for of a blob before its size is known.
 	minBatch    = 32
+	fewChildren = 1024
 	splitFrom   = 16 << 20
 	openingSize = 4 << 20
 

@@ -36,6 +36,7 @@ type peer struct {
 	state       state
 	since       time.Time // of dialing
 	lanes       int       // streams that it is asked over at the same time
+	far         bool      // it takes several to fetch one blob from it
 	worker      *plan.Worker
 	rate        float64 // bytes per second and stream, by the jobs before
 	observing   bool    // it is being asked what it has
@@ -134,7 +135,9 @@ func (p *peer) use(conn blobs.Opener, stop context.CancelFunc) bool {
 			return false
 		}
 	}
-	p.state, p.stop, p.lanes = connected, stop, lanes(conn)
+	p.state, p.stop = connected, stop
+	n := lanes(conn)
+	p.far, p.lanes = n > 1, max(n, minLanes)
 	p.stats.Connections++
 	if pool.job != nil && !pool.job.closed {
 		p.join(pool.job)

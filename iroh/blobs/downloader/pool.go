@@ -157,7 +157,7 @@ func (p *pool) ready(ctx context.Context) (split bool, err error) {
 			if peer.state != connected && peer.state != dead {
 				return false
 			}
-			split = split || peer.lanes > 1
+			split = split || peer.far
 		}
 		return true
 	})

@@ -50,7 +50,8 @@ func (c *children) run(ctx context.Context) error {
 		before := c.have()
 		cfg := plan.Config{MinSpan: minBatch, MaxSpan: uint64(len(c.todo)), Target: spanTime, Stall: c.stall()}
 		if !c.split {
-			cfg.MinSpan = cfg.MaxSpan
+			cfg.MinSpan = max(fewChildren, cfg.MaxSpan/16)
+			cfg.MaxSpan = cfg.MinSpan
 		}
 		if err := c.do(ctx, &job{plan: plan.New(cfg, bao.Span(0, uint64(len(c.todo)))), work: c.work}); err != nil {
 			return err
