@@ -28,7 +28,8 @@ const MaxBytes = 32 << 20
 // ErrTooLarge says that a blob has more than MaxBytes.
 var ErrTooLarge = errors.New("blob is too large to be read whole")
 
-// ReadBlob returns a whole blob: a hash sequence, or a collection's names. Errors: ErrTooLarge, and the store's.
+// ReadBlob returns a whole blob: a hash sequence, or a collection's names. It is hashed again, since what is said in it decides over
+// other blobs. Errors: ErrTooLarge, and the store's, with store.ErrDamaged for other bytes.
 func ReadBlob(s *store.Store, hash bao.Hash) ([]byte, error) {
 	blob, err := s.Open(hash)
 	if err != nil {
@@ -41,6 +42,9 @@ func ReadBlob(s *store.Store, hash bao.Hash) ([]byte, error) {
 	data := make([]byte, blob.Size())
 	if _, err := blob.ReadAt(data, 0); err != nil && err != io.EOF {
 		return nil, err
+	}
+	if bao.Sum(data) != hash {
+		return nil, &store.DamageError{Hash: hash, Part: "data", Err: bao.ErrHashMismatch}
 	}
 	return data, nil
 }

@@ -11,6 +11,11 @@
 // A tag comes before the bytes of a fetch, which therefore goes on where it was after a crash; and after those of a push, since a
 // claim alone is to leave no trace. What a crash cut short of a push is still there as its blobs' own tags.
 //
+// # Damage
+//
+// A sequence that cannot be read, or is not what its hash says, is known by its own hash alone: it is listed as partial and can be
+// dropped. As long as it is kept nobody knows what it holds, and Held says so instead of guessing.
+//
 // # Trust
 //
 // What a pusher says is a sequence is read as one, up to the size that a sequence may have; it is believed in nothing else.
@@ -21,6 +26,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -37,6 +43,9 @@ const (
 	keptTag   = "bridge/kept/"
 	pushedTag = "bridge/pushed/"
 )
+
+// ErrDamaged says that a sequence that is kept cannot be read.
+var ErrDamaged = errors.New("a sequence that is kept is damaged; remove it and fetch it again")
 
 // Keeper is the memory in a store. It is safe for concurrent use.
 type Keeper struct{ store *store.Store }
@@ -91,7 +100,7 @@ func (k *Keeper) Items() ([]Item, error) {
 		return items, err
 	}
 	held, err := k.hold(items)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrDamaged) {
 		return nil, err
 	}
 	for _, s := range strays {
@@ -140,7 +149,7 @@ func (k *Keeper) read() (items, strays []Item, err error) {
 	return items, strays, nil
 }
 
-// Blobs lists the hashes of an item: its own, then those of the children as far as they are known.
+// Blobs lists the hashes of an item: its own, then those of the children as far as they are known. Its own is listed with ErrDamaged too.
 func (k *Keeper) Blobs(i Item) ([]bao.Hash, error) {
 	all := []bao.Hash{i.Hash}
 	if i.Format != ticket.HashSeq {
@@ -150,8 +159,10 @@ func (k *Keeper) Blobs(i Item) ([]bao.Hash, error) {
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrIncomplete), errors.Is(err, collection.ErrTooLarge):
 		return all, nil
-	case err != nil:
+	case errors.Is(err, store.ErrClosed):
 		return nil, err
+	case err != nil:
+		return all, fmt.Errorf("%w: %s: %w", ErrDamaged, i.Hash, err)
 	}
 	children, err := blobs.ParseHashSeq(seq)
 	if err != nil {
@@ -179,12 +190,12 @@ func (k *Keeper) Drop(hash bao.Hash, going func([]bao.Hash) error) (dropped []It
 		dropped = slices.DeleteFunc(strays, func(i Item) bool { return i.Hash != hash })
 	}
 	held, err := k.hold(others)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrDamaged) {
 		return nil, err
 	}
 	for _, i := range dropped {
 		all, err := k.Blobs(i)
-		if err == nil {
+		if err == nil || errors.Is(err, ErrDamaged) {
 			err = going(all)
 		}
 		if err == nil {
@@ -215,7 +226,7 @@ func (k *Keeper) forget(i Item, all []bao.Hash, held Held) error {
 // Held is a set of hashes that errs on the side of having one. It holds 8 bytes of each.
 type Held []uint64
 
-// Held returns the blobs of everything kept.
+// Held returns the blobs of everything kept, or ErrDamaged if they are not known.
 func (k *Keeper) Held() (Held, error) {
 	items, strays, err := k.read()
 	if err != nil {
@@ -224,11 +235,14 @@ func (k *Keeper) Held() (Held, error) {
 	return k.hold(append(items, strays...))
 }
 
-func (k *Keeper) hold(items []Item) (Held, error) {
-	var held Held
+// hold returns the blobs of items; with ErrDamaged those that are known.
+func (k *Keeper) hold(items []Item) (held Held, damaged error) {
 	for _, i := range items {
 		all, err := k.Blobs(i)
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrDamaged):
+			damaged = err
+		case err != nil:
 			return nil, err
 		}
 		for _, h := range all {
@@ -236,7 +250,7 @@ func (k *Keeper) hold(items []Item) (Held, error) {
 		}
 	}
 	slices.Sort(held)
-	return slices.Compact(held), nil
+	return slices.Compact(held), damaged
 }
 
 // Has tells whether a blob is among them.
@@ -251,6 +265,7 @@ func short(h bao.Hash) uint64 { return binary.LittleEndian.Uint64(h[:8]) }
 type Have struct {
 	Collection bool   // a sequence that begins with names
 	Complete   bool   // all of it is there
+	Damaged    bool   // the sequence, or its names, cannot be read
 	Size       uint64 // bytes of files, as far as they are known
 	Bytes      uint64 // of these, that are there
 }
@@ -258,10 +273,10 @@ type Have struct {
 // Have looks how much of an item is there.
 func (k *Keeper) Have(i Item) (Have, error) {
 	all, err := k.Blobs(i)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrDamaged) {
 		return Have{}, err
 	}
-	sum := Have{Complete: true}
+	sum := Have{Complete: err == nil, Damaged: err != nil}
 	for n, h := range all {
 		st, err := k.store.Status(h)
 		if err != nil {
@@ -270,7 +285,7 @@ func (k *Keeper) Have(i Item) (Have, error) {
 		sum.Complete = sum.Complete && st.State == store.Complete
 		if n == 1 && st.State == store.Complete && st.Size <= collection.MaxBytes {
 			if sum.Collection, err = k.names(h); err != nil {
-				return sum, err
+				sum.Damaged, sum.Complete = true, false
 			}
 		}
 		if i.Format == ticket.HashSeq && (n == 0 || n == 1 && sum.Collection) {
@@ -296,5 +311,8 @@ func (k *Keeper) names(hash bao.Hash) (bool, error) {
 	defer blob.Close()
 	var head [64]byte
 	n, err := blob.ReadAt(head[:min(blob.Size(), uint64(len(head)))], 0)
-	return err == nil && blobs.IsCollection(head[:n]), nil
+	if err != nil && err != io.EOF {
+		return false, err
+	}
+	return blobs.IsCollection(head[:n]), nil
 }

@@ -2,7 +2,11 @@ package keeping
 
 import (
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
@@ -15,7 +19,12 @@ import (
 
 func open(t *testing.T) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.TempDir(), store.Config{})
+	return openAt(t, t.TempDir())
+}
+
+func openAt(t *testing.T, dir string) *store.Store {
+	t.Helper()
+	s, err := store.Open(dir, store.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,5 +151,63 @@ func TestAStrangersSequence(t *testing.T) {
 	held, err := k.Held()
 	if err != nil || len(held) != 1 || !held.Has(h) {
 		t.Errorf("%v, %v", held, err)
+	}
+}
+
+// TestADamagedSequence locks up nothing but itself: all is listed, it and others can be dropped, and what is held nobody claims to know.
+func TestADamagedSequence(t *testing.T) {
+	for name, damage := range map[string]func(file string) error{
+		"gone": os.Remove,
+		"flipped": func(file string) error {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			data[32*100] ^= 1 // a child
+			return os.WriteFile(file, data, 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s, err := store.Open(dir, store.Config{})
+			must(t, err)
+			files := make([]string, 3000)
+			for i := range files {
+				files[i] = strconv.Itoa(i)
+			}
+			root, _ := folder(t, s, files...)
+			other, _ := folder(t, s, "one")
+			must(t, New(s).Keep(root, ticket.HashSeq))
+			must(t, New(s).Keep(other, ticket.HashSeq))
+			must(t, New(s).Pushed(key.SecretKeyFromSeed([32]byte{1}).ID(), other, ticket.HashSeq))
+			must(t, s.Sync(t.Context()))
+			must(t, s.Close())
+			found, err := filepath.Glob(filepath.Join(dir, "data", "*", root.String()+".data"))
+			if err != nil || len(found) != 1 {
+				t.Fatal(found, err)
+			}
+			must(t, damage(found[0]))
+
+			k := New(openAt(t, dir))
+			if items, err := k.Items(); err != nil || len(items) != 3 {
+				t.Errorf("%+v, %v", items, err)
+			}
+			if have, err := k.Have(Item{Hash: root, Format: ticket.HashSeq}); err != nil || have.Complete || !have.Damaged {
+				t.Errorf("%+v, %v", have, err)
+			}
+			if _, err := k.Held(); !errors.Is(err, ErrDamaged) {
+				t.Errorf("what it holds is known: %v", err)
+			}
+			if dropped, err := k.Drop(other, func([]bao.Hash) error { return nil }); err != nil || len(dropped) != 2 {
+				t.Errorf("another: %+v, %v", dropped, err)
+			}
+			var going []bao.Hash
+			if dropped, err := k.Drop(root, func(all []bao.Hash) error { going = all; return nil }); err != nil || len(dropped) != 1 || !slices.Equal(going, []bao.Hash{root}) {
+				t.Errorf("%+v, %v, %v", dropped, going, err)
+			}
+			if held, err := k.Held(); err != nil || len(held) != 0 {
+				t.Errorf("%v, %v", held, err)
+			}
+		})
 	}
 }

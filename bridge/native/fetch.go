@@ -111,6 +111,8 @@ func (e each) Blob(hash bao.Hash, size, have uint64) {
 func (s *Side) Downloading(t naming.Sought) (func(context.Context, blobs.Progress) (downloader.Stats, error), error) {
 	if have, err := s.Keeper.Have(keeping.Item{Hash: t.Hash, Format: t.Format}); err != nil {
 		return nil, fmt.Errorf("%w", err)
+	} else if have.Damaged {
+		return nil, fmt.Errorf("%w: what is here of the sequence %s is damaged; remove it and fetch it again", naming.ErrVerify, t.Hash)
 	} else if have.Complete {
 		return func(context.Context, blobs.Progress) (downloader.Stats, error) { return downloader.Stats{}, nil }, nil
 	}

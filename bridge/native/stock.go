@@ -150,8 +150,9 @@ func (s *Stock) Verify(ctx context.Context, p Progress, yield func(hash bao.Hash
 		p.Item(i.Hash.String(), -1)
 		var problems []string
 		all, err := s.Keeper.Blobs(i)
-		if err != nil {
+		if err != nil { // of its own hash, which is all there is
 			problems = append(problems, blocks.Explain(i.Hash, err).Error())
+			all = nil
 		}
 		for _, h := range all {
 			err := s.verifyBlob(ctx, h)
