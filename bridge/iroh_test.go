@@ -27,13 +27,18 @@ func list(t *testing.T, b *Bridge) []Content {
 	return all
 }
 
-func complete(t *testing.T, b *Bridge, hash string) bool {
+func mustHash(t *testing.T, text string) bao.Hash {
 	t.Helper()
-	h, err := bao.ParseHash(hash)
+	h, err := bao.ParseHash(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := b.store.Status(h)
+	return h
+}
+
+func complete(t *testing.T, b *Bridge, hash string) bool {
+	t.Helper()
+	st, err := b.store.Status(mustHash(t, hash))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,6 +284,66 @@ func TestPush(t *testing.T) {
 	for tag, err := range to.store.Tags() {
 		if err != nil || strings.Contains(tag.Name, "push") {
 			t.Errorf("left behind: %+v, %v", tag, err)
+		}
+	}
+}
+
+// TestRemovedIsNotThere for iroh peers, though nothing can be deleted while an operation runs; who pushes it again has it kept.
+func TestRemovedIsNotThere(t *testing.T) {
+	from, to, target := pusher(t, 20<<20)
+	added := add(t, from, AddRequest{Path: sample(t)})
+	push := func() native.Pushed {
+		t.Helper()
+		done, err := from.Push(timeout(t), native.PushRequest{Target: target, Content: added.CID}, Silent{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+			if all := list(t, to); len(all) == 1 && all[0].Kept.By != "" && all[0].Format == "collection" {
+				return done
+			}
+		}
+		t.Fatalf("%+v", list(t, to))
+		return done
+	}
+	fetch := func() error {
+		other := online(t)
+		_, err := other.Fetch(timeout(t), native.FetchRequest{Content: added.Hash, Recursive: true, From: []string{target}}, Silent{})
+		return err
+	}
+	first := push()
+	for _, name := range []string{added.Hash, added.CID} {
+		if err := to.ops.Acquire(t.Context(), 1); err != nil { // an operation begins
+			t.Fatal(err)
+		}
+		if name == added.CID { // it is a link's this time, and not kept besides
+			exposed, err := to.Expose(timeout(t), ExposeRequest{Ticket: "s" + added.Hash}, Silent{})
+			if err != nil || exposed.CID != added.CID {
+				t.Fatalf("%+v, %v", exposed, err)
+			}
+			if _, _, err := to.letGo(timeout(t), mustHash(t, added.Hash)); err != nil {
+				t.Fatal(err)
+			}
+			if err := fetch(); err != nil {
+				t.Errorf("linked: %v", err)
+			}
+		}
+		if _, err := to.Remove(timeout(t), name); err != nil {
+			t.Fatal(err)
+		}
+		if err := fetch(); !errors.Is(err, ErrNotFound) {
+			t.Errorf("removed by %s: %v", name, err)
+		}
+		if again := push(); again.Blobs != first.Blobs || again.Skipped != first.Skipped {
+			t.Errorf("again: %+v, want %+v", again, first)
+		}
+		to.ops.Release(1)
+		purged(t, to)
+		if all := list(t, to); len(all) != 1 || all[0].Kept.State != "complete" {
+			t.Errorf("%+v", all)
+		}
+		if err := fetch(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/ipfs/go-cid"
 
-	"github.com/iroh-ipfs/bridge/bridge/keeping"
 	"github.com/iroh-ipfs/bridge/bridge/naming"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
@@ -17,8 +15,9 @@ import (
 	"github.com/iroh-ipfs/bridge/mapping"
 )
 
-// Remove unlinks a content: from now on neither network gets it. Its blobs are deleted soon after, those that nothing
-// else needs. A file added in place is left where it is. What is named by its hash is not kept any more either.
+// Remove unlinks a content: from now on neither network gets it, but for blobs of up to 2 MiB by their BLAKE3 CID. Its blobs are
+// deleted when no operation runs, those that nothing else needs. A file added in place is left where it is. What is named by its
+// hash is not kept any more either.
 func (b *Bridge) Remove(ctx context.Context, text string) (Mapped, error) {
 	t, err := naming.ParseTarget(text)
 	if err != nil {
@@ -54,6 +53,11 @@ func (b *Bridge) unlink(ctx context.Context, t naming.Target, text string) (Mapp
 	m, err := b.Map(ctx, l.CID.String())
 	if err != nil {
 		return Mapped{}, err
+	}
+	if l.Hash != [32]byte{} {
+		if err := b.stock.Leave(l); err != nil {
+			return Mapped{}, fmt.Errorf("bridge: %w", err)
+		}
 	}
 	if err := b.register.Delete(ctx, l.CID); err != nil {
 		if errors.Is(err, mapping.ErrNotFound) {
@@ -176,8 +180,13 @@ var errUnaudited = errors.New("the links have not been looked through yet")
 // be among what nothing refers to.
 func (b *Bridge) sweep(ctx context.Context) error {
 	b.purgeDue.Store(false)
-	held := sync.OnceValues(b.stock.Keeper.Held)
-	orphan := func(hash [32]byte) error { return b.orphan(hash, held) }
+	kept := b.stock.Keeper.Sweep()
+	orphan := func(hash [32]byte) error {
+		if !b.audited.Load() {
+			return errUnaudited
+		}
+		return kept.Orphan(hash, func() error { return b.orphan(hash) })
+	}
 	err := b.mapping.Purge(ctx, orphan)
 	if errors.Is(err, errUnaudited) {
 		if err = b.audit(ctx); err == nil && b.audited.Load() {
@@ -190,14 +199,8 @@ func (b *Bridge) sweep(ctx context.Context) error {
 	return err
 }
 
-// orphan deletes a blob that no link refers to any more, unless it is kept.
-func (b *Bridge) orphan(hash [32]byte, held func() (keeping.Held, error)) error {
-	if !b.audited.Load() {
-		return errUnaudited
-	}
-	if kept, err := held(); err != nil || kept.Has(hash) {
-		return err
-	}
+// orphan deletes a blob that no link refers to any more and that is not kept.
+func (b *Bridge) orphan(hash [32]byte) error {
 	if err := b.register.Drop(hash); err != nil {
 		return err
 	}

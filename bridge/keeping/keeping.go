@@ -29,6 +29,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/iroh-ipfs/bridge/bridge/collection"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
@@ -48,10 +49,18 @@ const (
 var ErrDamaged = errors.New("a sequence that is kept is damaged; remove it and fetch it again")
 
 // Keeper is the memory in a store. It is safe for concurrent use.
-type Keeper struct{ store *store.Store }
+type Keeper struct {
+	store *store.Store
+
+	// mu is held while something comes to be kept, is dropped, or is deleted for not being kept. No call to the mapping is made under
+	// it, which calls Orphan under locks of its own.
+	mu      sync.Mutex
+	changes uint64   // of items
+	leaving sync.Map // bao.Hash of what was given up; no more than was in the store
+}
 
 // New returns the memory in s.
-func New(s *store.Store) *Keeper { return &Keeper{s} }
+func New(s *store.Store) *Keeper { return &Keeper{store: s} }
 
 // Item is a blob, or a sequence and all its children, that is kept.
 type Item struct {
@@ -65,7 +74,12 @@ type Item struct {
 
 // Keep remembers what is fetched, durably.
 func (k *Keeper) Keep(hash bao.Hash, format ticket.Format) error {
-	return k.store.SetTag(keptTag+hash.String(), hash, format)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.store.SetTag(keptTag+hash.String(), hash, format); err != nil {
+		return err
+	}
+	return k.stay(Item{Hash: hash, Format: format})
 }
 
 // Kept tells whether something is kept for having been fetched.
@@ -82,15 +96,20 @@ func (k *Keeper) Unkeep(hash bao.Hash) error { return k.store.DeleteTag(keptTag 
 
 // Pushed remembers what somebody has pushed. One blob is taken for part of the sequence that it was said to begin before.
 func (k *Keeper) Pushed(by key.EndpointID, hash bao.Hash, format ticket.Format) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	name := pushedTag + by.String() + "/" + hash.String()
 	old, err := k.store.Tag(name)
 	switch {
 	case err == nil && (old.Format == format || format == ticket.Raw):
-		return nil
+		return k.stay(Item{Hash: hash, Format: old.Format})
 	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return err
 	}
-	return k.store.SetTag(name, hash, format)
+	if err := k.store.SetTag(name, hash, format); err != nil {
+		return err
+	}
+	return k.stay(Item{Hash: hash, Format: format})
 }
 
 // Items lists everything kept: first what was fetched, then what was pushed, each by hash.
@@ -172,38 +191,38 @@ func (k *Keeper) Blobs(i Item) ([]bao.Hash, error) {
 }
 
 // Drop forgets all items with a hash, and whose bytes count against the quota of pushes on their account. What is to go with
-// them is told to going before; it may be kept for other reasons.
+// them is told to going before; it may be kept for other reasons, and is taken for given up if it is not.
 func (k *Keeper) Drop(hash bao.Hash, going func([]bao.Hash) error) (dropped []Item, err error) {
-	items, strays, err := k.read()
-	if err != nil {
+	if dropped, err = k.Find(hash); err != nil {
 		return nil, err
 	}
-	var others []Item
-	for _, i := range items {
-		if i.Hash == hash {
-			dropped = append(dropped, i)
-		} else {
-			others = append(others, i)
-		}
-	}
-	if len(dropped) == 0 {
-		dropped = slices.DeleteFunc(strays, func(i Item) bool { return i.Hash != hash })
-	}
-	held, err := k.hold(others)
-	if err != nil && !errors.Is(err, ErrDamaged) {
-		return nil, err
-	}
-	for _, i := range dropped {
-		all, err := k.Blobs(i)
+	blobs, tags := make([][]bao.Hash, len(dropped)), make(map[string]bool)
+	for n, i := range dropped {
+		blobs[n], err = k.Blobs(i)
 		if err == nil || errors.Is(err, ErrDamaged) {
-			err = going(all)
-		}
-		if err == nil {
-			err = k.forget(i, all, held)
+			err = going(blobs[n])
 		}
 		if err != nil {
 			return nil, err
 		}
+		tags[i.tag] = true
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	others, _, err := k.read()
+	if err != nil {
+		return nil, err
+	}
+	held, err := k.hold(slices.DeleteFunc(others, func(i Item) bool { return tags[i.tag] }))
+	if err != nil && !errors.Is(err, ErrDamaged) {
+		return nil, err
+	}
+	k.changes++
+	for n, i := range dropped {
+		if err := k.forget(i, blobs[n], held); err != nil {
+			return nil, err
+		}
+		k.leave(blobs[n], held)
 	}
 	return dropped, nil
 }

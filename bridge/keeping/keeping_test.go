@@ -211,3 +211,72 @@ func TestADamagedSequence(t *testing.T) {
 		})
 	}
 }
+
+// TestSweepSeesWhatComesToBeKept after it has begun: a fetch, a push that found all of it here, and one that is under way.
+func TestSweepSeesWhatComesToBeKept(t *testing.T) {
+	s := open(t)
+	k := New(s)
+	alice := key.SecretKeyFromSeed([32]byte{1}).ID()
+	first, fetched, marked := put(t, s, "first"), put(t, s, "fetched"), put(t, s, "marked")
+	root, meta := folder(t, s, "one")
+	sweep := k.Sweep()
+	removes := func(h bao.Hash) (removed bool) {
+		must(t, sweep.Orphan(h, func() error { removed = true; return nil }))
+		return removed
+	}
+	if !removes(first) {
+		t.Error("what nobody keeps stays")
+	}
+	must(t, k.Keep(fetched, ticket.Raw))
+	must(t, k.Pushed(alice, root, ticket.HashSeq))
+	must(t, k.Stay(marked, func() error { return s.SetTag(provider.PushTag+marked.String(), marked, ticket.Raw) }))
+	for name, h := range map[string]bao.Hash{"fetched": fetched, "root": root, "names": meta, "child": bao.Sum([]byte("one")), "marked": marked} {
+		if removes(h) {
+			t.Errorf("%s is removed", name)
+		}
+	}
+	if _, err := k.Drop(root, func([]bao.Hash) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if !k.Left(meta) || !removes(meta) || k.Left(meta) {
+		t.Error("what was dropped meanwhile stays, or is not given up before, or after")
+	}
+}
+
+// TestGivenUp is what was dropped, nothing that is kept for another reason, and no more what is kept again.
+func TestGivenUp(t *testing.T) {
+	s := open(t)
+	k := New(s)
+	alice := key.SecretKeyFromSeed([32]byte{1}).ID()
+	first, _ := folder(t, s, "one", "shared")
+	second, _ := folder(t, s, "shared", "two")
+	one, shared := bao.Sum([]byte("one")), bao.Sum([]byte("shared"))
+	left := func(when string, want bool, hashes ...bao.Hash) {
+		t.Helper()
+		for _, h := range hashes {
+			if k.Left(h) != want {
+				t.Errorf("%s: %s is given up: %v", when, h, !want)
+			}
+		}
+	}
+	must(t, k.Keep(first, ticket.HashSeq))
+	must(t, k.Keep(second, ticket.HashSeq))
+	drop := func(h bao.Hash) {
+		t.Helper()
+		if _, err := k.Drop(h, func([]bao.Hash) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	drop(first)
+	left("dropped", true, first, one)
+	left("of another", false, second, shared)
+	must(t, k.Stay(one, func() error { return nil }))
+	left("marked", false, one)
+	must(t, k.Pushed(alice, first, ticket.HashSeq))
+	left("pushed", false, first, one)
+	drop(first)
+	must(t, k.Keep(first, ticket.HashSeq))
+	left("fetched", false, first, one)
+	must(t, k.Leave([]bao.Hash{one, shared}))
+	left("a link's", false, one, shared)
+}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"github.com/iroh-ipfs/bridge/bridge/config"
+	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/provider"
 	"github.com/iroh-ipfs/bridge/iroh/key"
@@ -32,6 +33,21 @@ func providerLimits(c config.Provider) provider.Limits {
 	}
 	return provider.Limits{All: limit(c.All), Peer: limit(c.Peer), Memory: c.Memory, MinRate: c.MinRate}
 }
+
+// leaving tells the provider of what was removed and is not deleted yet.
+type leaving struct{ *Side }
+
+// Left implements provider.Leaving.
+func (l leaving) Left(hash bao.Hash) bool {
+	if !l.Keeper.Left(hash) {
+		return false
+	}
+	linked, err := l.Referenced(l.life, hash)
+	return err == nil && !linked
+}
+
+// Stay implements provider.Leaving.
+func (l leaving) Stay(hash bao.Hash, mark func() error) error { return l.Keeper.Stay(hash, mark) }
 
 // listener hears what the provider does: all of it goes to the log, and what was pushed is remembered.
 type listener struct{ *Side }

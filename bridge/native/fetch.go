@@ -62,6 +62,9 @@ func (s *Side) Fetch(ctx context.Context, req FetchRequest, p Progress) (Fetched
 	}
 	stats, err := download(ctx, each{p})
 	if err == nil {
+		err = s.Keeper.Keep(t.Hash, t.Format) // its children, which are known now, are not given up any more
+	}
+	if err == nil {
 		err = s.Store.Sync(ctx)
 	}
 	if err != nil {

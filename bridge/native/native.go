@@ -62,7 +62,7 @@ func Open(cfg config.Config, secret key.SecretKey, stock *Stock, log *slog.Logge
 	}
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.provider = blobs.NewProvider(provider.Config{
-		Store: s.Store, Push: pushConfig(cfg.Push), Limits: providerLimits(cfg.Provider), Events: listener{s}, Logger: log,
+		Store: s.Store, Push: pushConfig(cfg.Push), Limits: providerLimits(cfg.Provider), Events: listener{s}, Leaving: leaving{s}, Logger: log,
 	})
 	s.downloader = downloader.New(downloader.Config{Store: s.Store, Endpoint: s.Presence.Endpoint, Logger: log})
 	s.running.Go(s.accept)

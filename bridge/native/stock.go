@@ -137,6 +137,15 @@ func (s *Stock) keptFormat(hash bao.Hash) (ticket.Format, error) {
 	return ticket.Raw, nil
 }
 
+// Leave takes what a link has for given up, for the time that the link is gone and its blobs are not yet.
+func (s *Stock) Leave(l mapping.Link) error {
+	all, err := s.Keeper.Blobs(keeping.Item{Hash: l.Hash, Format: IrohFormat(l.Format)})
+	if err == nil || errors.Is(err, keeping.ErrDamaged) {
+		err = s.Keeper.Leave(all)
+	}
+	return err
+}
+
 // maxProblems bounds what is said of one sequence that is kept.
 const maxProblems = 20
 

@@ -499,3 +499,49 @@ func TestObserveMany(t *testing.T) {
 		t.Errorf("%d of 500 observations have ended", n)
 	}
 }
+
+// ownerLeaving is an owner who deletes nothing: see provider.Leaving.
+type ownerLeaving struct{ hashes sync.Map }
+
+func (g *ownerLeaving) Left(hash bao.Hash) bool {
+	_, left := g.hashes.Load(hash)
+	return left
+}
+
+func (g *ownerLeaving) Stay(hash bao.Hash, mark func() error) error {
+	g.hashes.Delete(hash)
+	return mark()
+}
+
+// TestGivenUpIsNotThere for any request, though the store has it, until it is pushed again.
+func TestGivenUpIsNotThere(t *testing.T) {
+	from, to := blobstest.OpenStore(t), blobstest.OpenStore(t)
+	leaving := &ownerLeaving{}
+	conn := blobstest.Between(t, ProviderConfig{Store: to, Leaving: leaving}, 100<<20)
+	for _, size := range []int{1000, 3<<20 + 5} {
+		data := blobstest.RandomBytes(9, size)
+		hash := blobstest.Put(t, from, data)
+		blobstest.Put(t, to, data)
+		leaving.hashes.Store(hash, nil)
+		answer, end := blobstest.Exchange(t, conn, GetRequest{Hash: hash, Ranges: WholeBlob()}.Append(nil), true, 5*time.Second)
+		if missing, want := blobstest.Exchange(t, conn, GetRequest{Hash: bao.Sum([]byte("nobody has it")), Ranges: WholeBlob()}.Append(nil), true, 5*time.Second); len(answer) != len(missing) || end != want {
+			t.Errorf("%d bytes: get: %d bytes and %s", size, len(answer), end)
+		}
+		o, err := Observe(blobstest.Deadline(t), conn, hash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.Close()
+		if there, err := o.Next(); err != nil || there.Size != 0 {
+			t.Errorf("%d bytes: %+v, %v", size, there, err)
+		}
+		stats, err := Push(blobstest.Deadline(t), conn, PushConfig{Store: from}, hash, ticket.Raw, nil)
+		if err != nil || stats.Blobs != 1 || stats.Bytes != uint64(size) {
+			t.Errorf("%d bytes: push: %+v, %v", size, stats, err)
+		}
+		available(t, o, func(a Available) bool { return a.Size == uint64(size) && !a.Ranges.IsEmpty() })
+		if _, err := to.Tag(provider.PushTag + hash.String()); err != nil {
+			t.Errorf("%d bytes: not marked: %v", size, err)
+		}
+	}
+}

@@ -304,7 +304,7 @@ func (a *answer) get(ctx context.Context, request wire.GetRequest, w io.Writer) 
 // each goes through the blobs of a request. Children are those of the hash sequence in our store, which may have come there
 // by the first call of do; nothing comes after the last one.
 func (a *answer) each(request wire.GetRequest, do func(index uint64, hash bao.Hash, ranges bao.Ranges) error) error {
-	children := hashSeq{store: a.provider.cfg.Store, hash: request.Hash}
+	children := hashSeq{open: a.provider.open, hash: request.Hash}
 	defer children.close()
 	for index, ranges := range request.Ranges.All() {
 		hash := request.Hash
@@ -340,7 +340,7 @@ func (a *answer) send(ctx context.Context, index uint64, hash bao.Hash, ranges b
 	if policy := a.provider.cfg.Policy; policy != nil && !policy.Allow(a.peer, hash) {
 		return errPermission
 	}
-	blob, err := a.provider.cfg.Store.Open(hash)
+	blob, err := a.provider.open(hash)
 	if err != nil {
 		return fmt.Errorf("blobs: %s: %w", hash.ShortString(), err)
 	}

@@ -18,8 +18,8 @@ const hashSize = uint64(len(bao.Hash{}))
 // hashSeq looks up hashes in a stored hash sequence. It holds one verified group of 512 hashes at a time, so that a
 // sequence of any length costs 16 KiB. The zero blob is opened at the first look-up.
 type hashSeq struct {
-	store *store.Store
-	hash  bao.Hash
+	open func(bao.Hash) (*store.Blob, error)
+	hash bao.Hash
 
 	blob  *store.Blob
 	group uint64
@@ -30,7 +30,7 @@ type hashSeq struct {
 // child returns hash number i; past the end ok is false.
 func (s *hashSeq) child(i uint64) (hash bao.Hash, ok bool, err error) {
 	if s.blob == nil {
-		if s.blob, err = s.store.Open(s.hash); err != nil {
+		if s.blob, err = s.open(s.hash); err != nil {
 			return hash, false, fmt.Errorf("blobs: hash sequence %s: %w", s.hash.ShortString(), err)
 		}
 	}

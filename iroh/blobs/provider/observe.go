@@ -26,7 +26,8 @@ func (a *answer) observe(ctx context.Context, hash bao.Hash) error {
 	defer stop()
 	var told wire.ObserveItem
 	for first := true; ; first = false {
-		status, err := a.provider.cfg.Store.Status(hash)
+		left := a.provider.left(hash) // before the status, or a change in between would not be seen
+		status, err := a.provider.status(hash)
 		if err != nil {
 			return fmt.Errorf("blobs: %s: %w", hash.ShortString(), err)
 		}
@@ -40,8 +41,9 @@ func (a *answer) observe(ctx context.Context, hash bao.Hash) error {
 			}
 			told = now
 		}
-		// Not more often than this, so that a blob that comes fast does not keep us busy telling so.
-		if !a.wait(ctx, time.After(observeEvery), nil) || !a.wait(ctx, nil, changes) {
+		// Not more often than this, so that a blob that comes fast does not keep us busy telling so. The store does not hear when one
+		// that was given up stays after all.
+		if !a.wait(ctx, time.After(observeEvery), nil) || !left && !a.wait(ctx, nil, changes) {
 			return nil
 		}
 	}

@@ -32,6 +32,8 @@ type Config struct {
 	Store *store.Store
 	// Policy may be nil: everything is allowed.
 	Policy Policy
+	// Leaving may be nil: what is in the store is there.
+	Leaving Leaving
 	// Push says who may push, and how much. The zero value is nobody.
 	Push PushConfig
 	// Limits bounds what peers get. The zero value has good defaults.

@@ -102,7 +102,7 @@ func (in *intake) blob(ctx context.Context, index uint64, hash bao.Hash, ranges 
 	size := binary.LittleEndian.Uint64(header[:])
 	in.event(Event{Kind: Started, Index: index, Hash: hash, Size: size})
 	in.decoder.Reset(in.reader, hash, size, ranges)
-	before, err := in.provider.cfg.Store.Status(hash)
+	before, err := in.provider.status(hash)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (in *intake) blob(ctx context.Context, index uint64, hash bao.Hash, ranges 
 	} else {
 		err = in.large(ctx, hash, size, fresh)
 	}
-	after, statusErr := in.provider.cfg.Store.Status(hash)
+	after, statusErr := in.provider.status(hash)
 	switch had, has := held(before), held(after); {
 	case statusErr != nil:
 	case after.State == store.Missing:
@@ -160,7 +160,7 @@ func (in *intake) small(ctx context.Context, hash bao.Hash, size uint64) error {
 		item, err := in.decoder.Next()
 		switch {
 		case errors.Is(err, io.EOF):
-			if err := in.provider.quota.mark(hash); err != nil {
+			if err := in.provider.mark(hash); err != nil {
 				return err
 			}
 			_, err := in.provider.cfg.Store.Put(ctx, data)
@@ -175,7 +175,7 @@ func (in *intake) small(ctx context.Context, hash bao.Hash, size uint64) error {
 
 // large stores a blob as it comes.
 func (in *intake) large(ctx context.Context, hash bao.Hash, size uint64, fresh bool) error {
-	blob := landing.New(in.provider.cfg.Store, hash, size, func() error { return in.provider.quota.mark(hash) })
+	blob := landing.New(in.provider.cfg.Store, hash, size, func() error { return in.provider.mark(hash) })
 	stream := blob.Stream()
 	for {
 		item, err := in.decoder.Next()
@@ -186,6 +186,8 @@ func (in *intake) large(ctx context.Context, hash bao.Hash, size uint64, fresh b
 		case err == nil:
 		case errors.Is(err, io.EOF):
 			return in.end(ctx, blob, nil, fresh)
+		case errors.Is(err, store.ErrComplete) && in.provider.left(hash):
+			return in.restore(hash)
 		case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrComplete):
 			return in.drop()
 		default:

@@ -10,7 +10,6 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/store"
-	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
 // PushTag begins the names of the tags that mark what was pushed: PushTag and the blob's hash in hex, one for each blob. They are the
@@ -96,14 +95,6 @@ func (q *quota) recount() error {
 		}
 	}
 	q.stored, q.counted = sum, time.Now()
-	return nil
-}
-
-// mark tags a blob as pushed.
-func (q *quota) mark(hash bao.Hash) error {
-	if err := q.store.SetTag(PushTag+hash.String(), hash, ticket.Raw); err != nil {
-		return fmt.Errorf("blobs: quota: %w", err)
-	}
 	return nil
 }
 
