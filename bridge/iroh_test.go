@@ -180,6 +180,51 @@ func TestFetchFailsAndLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestWrongRecursiveSpoilsNothing of what was fetched as the blob that it is.
+func TestWrongRecursiveSpoilsNothing(t *testing.T) {
+	for _, size := range []int{3 << 20, 3<<20 + 5} { // the first reads as hashes
+		a, b := online(t), online(t)
+		file := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(file, random(1, size), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		added := add(t, a, AddRequest{Path: file})
+		if _, err := b.Fetch(timeout(t), native.FetchRequest{Content: added.Ticket}, Silent{}); err != nil {
+			t.Fatal(err)
+		}
+		wrong := native.FetchRequest{Content: added.Hash, Recursive: true, From: []string{added.Ticket}}
+		if _, err := b.Fetch(timeout(t), wrong, Silent{}); err == nil {
+			t.Errorf("%d bytes are a sequence", size)
+		}
+		if all := list(t, b); len(all) != 1 || all[0].Format != "blob" || all[0].Kept.State != "complete" {
+			t.Errorf("%d bytes: %+v", size, all)
+		}
+		if got, err := b.Fetch(timeout(t), native.FetchRequest{Content: added.Hash}, Silent{}); err != nil || got.Received != 0 {
+			t.Errorf("%d bytes: by hash: %+v, %v", size, got, err)
+		}
+		// A pusher's word is not heard before what was fetched, and a ticket's own is.
+		h := mustHash(t, added.Hash)
+		if err := b.store.SetTag("bridge/pushed/"+a.ownAddr().ID.String()+"/"+added.Hash, h, ticket.HashSeq); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{added.Ticket, added.Hash} {
+			if s, err := b.stock.Seek(name, false, nil); err != nil || s.Format != ticket.Raw {
+				t.Errorf("%d bytes: %s: %+v, %v", size, name, s, err)
+			}
+			if _, format, err := b.stock.Here(timeout(t), name, false); err != nil || format != ticket.Raw {
+				t.Errorf("%d bytes: %s: %v, %v", size, name, format, err)
+			}
+		}
+		// Never fetched before, it is not kept for having been asked for wrongly.
+		if _, err := a.Fetch(timeout(t), native.FetchRequest{Content: added.Hash, Recursive: true, From: []string{b.ownAddr().ID.String()}}, Silent{}); err == nil {
+			t.Errorf("%d bytes are a sequence", size)
+		}
+		if all := list(t, a); len(all) != 1 {
+			t.Errorf("%d bytes: %+v", size, all)
+		}
+	}
+}
+
 // TestInterruptedFetchGoesOn where it was, after a restart too: it is listed as partial, no purge takes it, and the rest comes.
 func TestInterruptedFetchGoesOn(t *testing.T) {
 	a := online(t)

@@ -18,7 +18,8 @@
 //
 // # Trust
 //
-// What a pusher says is a sequence is read as one, up to the size that a sequence may have; it is believed in nothing else.
+// What is said to be a sequence is read as one, up to the size that a sequence may have. A pusher is believed once a child of it is
+// here, and so is who fetches; what was fetched as a blob well is not spoiled by a wrong word.
 package keeping
 
 import (
@@ -72,32 +73,65 @@ type Item struct {
 	tag string
 }
 
-// Keep remembers what is fetched, durably.
+// Keep remembers what is fetched, durably. What was fetched as a sequence remains one, if a child of it is here.
 func (k *Keeper) Keep(hash bao.Hash, format ticket.Format) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.store.SetTag(keptTag+hash.String(), hash, format); err != nil {
+	old, kept, err := k.Kept(hash)
+	if err == nil && kept && old == ticket.HashSeq && format == ticket.Raw {
+		var proven bool
+		if proven, err = k.proven(hash); proven || errors.Is(err, ErrDamaged) {
+			format, err = old, nil // nothing is to be lost
+		}
+	}
+	if err == nil && (!kept || old != format) {
+		err = k.store.SetTag(keptTag+hash.String(), hash, format)
+	}
+	if err != nil {
 		return err
 	}
 	return k.stay(Item{Hash: hash, Format: format})
 }
 
-// Kept tells whether something is kept for having been fetched.
-func (k *Keeper) Kept(hash bao.Hash) (bool, error) {
-	_, err := k.store.Tag(keptTag + hash.String())
+// Kept tells whether something is kept for having been fetched, and as what.
+func (k *Keeper) Kept(hash bao.Hash) (ticket.Format, bool, error) {
+	tag, err := k.store.Tag(keptTag + hash.String())
 	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
+		return ticket.Raw, false, nil
 	}
-	return err == nil, err
+	return tag.Format, err == nil, err
+}
+
+// proven tells whether a hash is that of a sequence of which a child is here, as far as that can be read.
+func (k *Keeper) proven(hash bao.Hash) (bool, error) {
+	all, err := k.Blobs(Item{Hash: hash, Format: ticket.HashSeq})
+	if err != nil {
+		return false, err
+	}
+	for _, h := range all[1:] {
+		st, err := k.store.Status(h)
+		if err != nil || st.State != store.Missing {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // Unkeep forgets what was to be fetched.
 func (k *Keeper) Unkeep(hash bao.Hash) error { return k.store.DeleteTag(keptTag + hash.String()) }
 
-// Pushed remembers what somebody has pushed. One blob is taken for part of the sequence that it was said to begin before.
+// Pushed remembers what somebody has pushed. A sequence is taken for one blob until a child of it is here, and one blob for part of the
+// sequence that it was said to begin before.
 func (k *Keeper) Pushed(by key.EndpointID, hash bao.Hash, format ticket.Format) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if format == ticket.HashSeq {
+		if proven, err := k.proven(hash); err != nil && !errors.Is(err, ErrDamaged) {
+			return err
+		} else if !proven {
+			format = ticket.Raw
+		}
+	}
 	name := pushedTag + by.String() + "/" + hash.String()
 	old, err := k.store.Tag(name)
 	switch {

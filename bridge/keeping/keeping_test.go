@@ -280,3 +280,31 @@ func TestGivenUp(t *testing.T) {
 	must(t, k.Leave([]bao.Hash{one, shared}))
 	left("a link's", false, one, shared)
 }
+
+// TestAWrongWord that a blob is a sequence spoils nothing; a right one is not taken back.
+func TestAWrongWord(t *testing.T) {
+	s := open(t)
+	k := New(s)
+	alice := key.SecretKeyFromSeed([32]byte{1}).ID()
+	blob := put(t, s, string(make([]byte, 3*32))) // reads as three hashes
+	root, _ := folder(t, s, "one")
+	format := func(h bao.Hash, want ticket.Format) {
+		t.Helper()
+		items, err := k.Find(h)
+		if err != nil || len(items) != 1 || items[0].Format != want {
+			t.Errorf("%+v, %v, want %v", items, err, want)
+		}
+	}
+	must(t, k.Pushed(alice, blob, ticket.HashSeq))
+	format(blob, ticket.Raw)
+	must(t, k.Pushed(alice, root, ticket.HashSeq))
+	format(root, ticket.HashSeq)
+	for _, h := range []bao.Hash{blob, root} {
+		_, err := k.Drop(h, func([]bao.Hash) error { return nil })
+		must(t, err)
+		must(t, k.Keep(h, ticket.HashSeq))
+		must(t, k.Keep(h, ticket.Raw))
+	}
+	format(blob, ticket.Raw)
+	format(root, ticket.HashSeq)
+}

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"errors"
 	"log/slog"
 
 	"github.com/iroh-ipfs/bridge/bridge/config"
@@ -68,10 +69,17 @@ func (l listener) Event(e provider.Event) {
 		slog.Duration("took", e.Took), slog.Any("err", e.Err))
 }
 
-// pushed remembers who has pushed a blob or sequence, if anything of it is here.
+// pushed remembers who has pushed a blob or sequence, if anything of it is here; of a push that was cut, if it came by one.
 func (l listener) pushed(e provider.Event, push blobs.PushRequest) {
 	st, err := l.Store.Status(e.Hash)
-	if err == nil && st.State != store.Missing {
+	came := st.State != store.Missing
+	if err == nil && e.Kind == provider.Aborted {
+		_, err = l.Store.Tag(provider.PushTag + e.Hash.String())
+		if came = err == nil; errors.Is(err, store.ErrNotFound) {
+			err = nil
+		}
+	}
+	if err == nil && came {
 		err = l.Keeper.Pushed(e.Peer, e.Hash, pushFormat(push))
 	}
 	if err != nil {

@@ -1,15 +1,18 @@
 package native
 
 import (
+	"log/slog"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/iroh-ipfs/bridge/bridge/config"
+	"github.com/iroh-ipfs/bridge/bridge/keeping"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/provider"
 	"github.com/iroh-ipfs/bridge/iroh/key"
+	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
@@ -46,5 +49,37 @@ func TestConfigurationReachesTheProvider(t *testing.T) {
 	id := key.SecretKeyFromSeed([32]byte{1}).ID()
 	if p := pushConfig(config.Push{Peers: []string{id.String()}, Quota: 9}); p.Quota != 9 || len(p.Peers) != 1 || p.Peers[0] != id {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestACutPushIsNotedIfItBrought something: a claim on what was here before leaves no trace.
+func TestACutPushIsNotedIfItBrought(t *testing.T) {
+	st, err := store.Open(t.TempDir(), store.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	hash, err := st.Put(t.Context(), []byte("here before"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	side := &Side{Stock: &Stock{Store: st, Keeper: keeping.New(st)}, log: slog.New(slog.DiscardHandler), life: t.Context()}
+	event := provider.Event{Kind: provider.Aborted, Peer: key.SecretKeyFromSeed([32]byte{1}).ID(), Hash: hash, Request: blobs.PushRequest{}}
+	for _, c := range []struct {
+		brought bool
+		kind    provider.Kind
+		want    int
+	}{{false, provider.Aborted, 0}, {true, provider.Aborted, 1}, {false, provider.Completed, 1}} {
+		if c.brought {
+			if err := st.SetTag(provider.PushTag+hash.String(), hash, ticket.Raw); err != nil {
+				t.Fatal(err)
+			}
+		}
+		event.Kind = c.kind
+		listener{side}.Event(event)
+		dropped, err := side.Keeper.Drop(hash, func([]bao.Hash) error { return nil })
+		if err != nil || len(dropped) != c.want || c.want == 1 && dropped[0].By != event.Peer {
+			t.Errorf("%+v: %+v, %v", c, dropped, err)
+		}
 	}
 }

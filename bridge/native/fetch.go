@@ -11,6 +11,7 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/downloader"
 	"github.com/iroh-ipfs/bridge/iroh/store"
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
 // FetchRequest names iroh content to be kept here.
@@ -54,7 +55,11 @@ func (s *Side) Fetch(ctx context.Context, req FetchRequest, p Progress) (Fetched
 	if err != nil {
 		return Fetched{}, err
 	}
-	if err := s.Keeper.Keep(t.Hash, t.Format); err != nil {
+	before, kept, err := s.Keeper.Kept(t.Hash)
+	if err == nil {
+		err = s.Keeper.Keep(t.Hash, t.Format)
+	}
+	if err != nil {
 		return Fetched{}, fmt.Errorf("%w", err)
 	}
 	if err := s.Store.Sync(ctx); err != nil {
@@ -68,16 +73,21 @@ func (s *Side) Fetch(ctx context.Context, req FetchRequest, p Progress) (Fetched
 		err = s.Store.Sync(ctx)
 	}
 	if err != nil {
-		return Fetched{}, errors.Join(err, s.unkeepNothing(t.Hash))
+		return Fetched{}, errors.Join(err, s.undo(t.Hash, kept, before, stats))
 	}
 	return s.fetched(t, stats)
 }
 
-// unkeepNothing forgets a fetch of which nothing has come.
-func (s *Side) unkeepNothing(hash bao.Hash) error {
+// undo forgets a fetch of which nothing has come; what is here nevertheless is not here for that. What was kept before is what it was,
+// unless it has turned out to be a sequence.
+func (s *Side) undo(hash bao.Hash, kept bool, before ticket.Format, stats downloader.Stats) error {
 	st, err := s.Store.Status(hash)
-	if err == nil && st.State == store.Missing {
+	switch {
+	case err != nil:
+	case st.State == store.Missing, !kept && stats.Bytes == 0:
 		err = s.Keeper.Unkeep(hash)
+	case kept:
+		err = s.Keeper.Keep(hash, before)
 	}
 	if err != nil {
 		return fmt.Errorf("%w", err)
@@ -116,6 +126,10 @@ func (s *Side) Downloading(t naming.Sought) (func(context.Context, blobs.Progres
 		return nil, fmt.Errorf("%w", err)
 	} else if have.Damaged {
 		return nil, fmt.Errorf("%w: what is here of the sequence %s is damaged; remove it and fetch it again", naming.ErrVerify, t.Hash)
+	} else if st, err := s.Store.Status(t.Hash); err != nil {
+		return nil, fmt.Errorf("%w", err)
+	} else if t.Format == ticket.HashSeq && st.State == store.Complete && st.Size%uint64(len(bao.Hash{})) != 0 {
+		return nil, fmt.Errorf("%w: %s is a blob of %d bytes, and no sequence of hashes", naming.ErrInvalid, t.Hash, st.Size)
 	} else if have.Complete {
 		return func(context.Context, blobs.Progress) (downloader.Stats, error) { return downloader.Stats{}, nil }, nil
 	}

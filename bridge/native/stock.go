@@ -82,12 +82,16 @@ func IrohFormat(f mapping.Format) ticket.Format {
 	return ticket.HashSeq
 }
 
-// Seek reads what is to be fetched. A hash that is kept here is taken for what it was then said to be.
+// Seek reads what is to be fetched. A hash that is kept here is taken for what it was then said to be; a ticket says itself.
 func (s *Stock) Seek(text string, recursive bool, from []string) (naming.Sought, error) {
 	t, err := naming.ParseSought(text, recursive, from)
-	if err == nil && t.Format == ticket.Raw {
-		t.Format, err = s.keptFormat(t.Hash)
+	if err != nil || t.Format == ticket.HashSeq {
+		return t, err
 	}
+	if name, err := naming.ParseTarget(text); err != nil || name.Ticket != nil {
+		return t, err
+	}
+	t.Format, err = s.keptFormat(t.Hash)
 	return t, err
 }
 
@@ -106,12 +110,14 @@ func (s *Stock) Here(ctx context.Context, text string, recursive bool) (bao.Hash
 	case !errors.Is(err, naming.ErrNotFound) || t.CID.Defined():
 		return bao.Hash{}, 0, err
 	}
-	format, err := s.keptFormat(t.Hash)
-	if err != nil {
-		return bao.Hash{}, 0, err
-	}
-	if t.Seq || recursive {
+	format := ticket.Raw
+	switch {
+	case t.Seq || recursive:
 		format = ticket.HashSeq
+	case t.Ticket == nil:
+		if format, err = s.keptFormat(t.Hash); err != nil {
+			return bao.Hash{}, 0, err
+		}
 	}
 	st, err := s.Store.Status(t.Hash)
 	if err != nil {
@@ -123,15 +129,15 @@ func (s *Stock) Here(ctx context.Context, text string, recursive bool) (bao.Hash
 	return t.Hash, format, nil
 }
 
-// keptFormat is what a hash was said to be when it was kept; a blob if it was not.
+// keptFormat is what a hash was said to be when it was kept, a blob if it was not. What was fetched comes before what others say.
 func (s *Stock) keptFormat(hash bao.Hash) (ticket.Format, error) {
 	items, err := s.Keeper.Find(hash)
 	if err != nil {
 		return 0, err
 	}
 	for _, i := range items {
-		if i.Format == ticket.HashSeq {
-			return ticket.HashSeq, nil
+		if !i.Pushed || i.Format == ticket.HashSeq {
+			return i.Format, nil
 		}
 	}
 	return ticket.Raw, nil
