@@ -393,6 +393,33 @@ func TestRemovedIsNotThere(t *testing.T) {
 	}
 }
 
+// TestRemovedGivesTheQuotaBack at once, though the last count was a moment ago and nothing is deleted yet.
+func TestRemovedGivesTheQuotaBack(t *testing.T) {
+	from, to, target := pusher(t, 1<<20)
+	if err := to.ops.Acquire(t.Context(), 1); err != nil { // nothing is purged
+		t.Fatal(err)
+	}
+	defer to.ops.Release(1)
+	for i := range 3 {
+		file := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(file, random(uint64(i), 700<<10), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		added := add(t, from, AddRequest{Path: file})
+		if _, err := from.Push(timeout(t), native.PushRequest{Target: target, Content: added.Hash}, Silent{}); err != nil {
+			t.Fatalf("push %d: %v", i, err)
+		}
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+			if all := list(t, to); len(all) == 1 && all[0].Kept.By != "" {
+				break // the push is noted
+			}
+		}
+		if _, err := to.Remove(timeout(t), added.Hash); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestPushIsRefused to who is not allowed, and beyond the quota; what there was is as before.
 func TestPushIsRefused(t *testing.T) {
 	from, to, target := pusher(t, 1<<20)

@@ -102,6 +102,9 @@ func (b *Bridge) letGo(ctx context.Context, hash bao.Hash) (m Mapped, found bool
 	if err != nil {
 		return m, false, fmt.Errorf("bridge: letting go of %s: %w", hash, err)
 	}
+	if n := b.online(); n != nil {
+		n.iroh.Dropped()
+	}
 	b.wakePurge()
 	return Mapped{Hash: c.Hash, Format: c.Format, Size: c.Size, CIDs: []string{}}, len(dropped) > 0, nil
 }

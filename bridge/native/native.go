@@ -80,6 +80,9 @@ func (s *Side) Close() error {
 	return nil
 }
 
+// Dropped is to be called when kept items were dropped: what was pushed of them gives its room to the next push.
+func (s *Side) Dropped() { s.provider.Recount() }
+
 // accept serves connections until the endpoint closes.
 func (s *Side) accept() {
 	for {

@@ -61,6 +61,14 @@ func (q *quota) fits(n uint64) bool {
 	return used <= q.limit && n <= q.limit-used
 }
 
+// Recount has the next push count again what is still in the store, for who has removed tags of [PushTag] or blobs and wants room for
+// others at once. Without it that may take ten seconds.
+func (p *Provider) Recount() {
+	p.quota.mu.Lock()
+	defer p.quota.mu.Unlock()
+	p.quota.counted = time.Time{}
+}
+
 // settle gives a reservation back, of which so many bytes were stored.
 func (q *quota) settle(reserved, stored uint64) {
 	q.mu.Lock()
