@@ -229,10 +229,11 @@ func (b *Bridge) settle() {
 // Online starts the two nodes and begins to serve. It may be called again; the first call counts.
 func (b *Bridge) Online(ctx context.Context) error { return b.start(ctx, b.cfg, true) }
 
-// Visit is Online for a command that ends soon: it finds others, but nobody is told where it is, and no port is mapped.
+// Visit is Online for a command that ends soon: it finds others, on both networks, but nobody is told where it is or what it
+// has, and no port is mapped.
 func (b *Bridge) Visit(ctx context.Context) error {
 	cfg := b.cfg
-	cfg.Discovery.Publish, cfg.Iroh.PortMapping = config.PublishNothing, config.Off
+	cfg.Discovery.Publish, cfg.Iroh.PortMapping, cfg.Libp2p.PortMapping = config.PublishNothing, config.Off, config.Off
 	return b.start(ctx, cfg, false)
 }
 
@@ -242,11 +243,10 @@ func (b *Bridge) start(ctx context.Context, cfg config.Config, stays bool) error
 	if b.net != nil {
 		return nil
 	}
-	n, err := b.connect(ctx, cfg)
+	n, err := b.connect(ctx, cfg, stays)
 	if err != nil {
 		return err
 	}
-	n.stays = stays
 	b.net = n
 	return nil
 }

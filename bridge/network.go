@@ -68,8 +68,8 @@ func (b *Bridge) ownAddr() (addr ticket.EndpointAddr) {
 }
 
 // connect opens the sockets of both networks.
-func (b *Bridge) connect(ctx context.Context, cfg config.Config) (_ *network, err error) {
-	n := &network{}
+func (b *Bridge) connect(ctx context.Context, cfg config.Config, stays bool) (_ *network, err error) {
+	n := &network{stays: stays}
 	defer func() {
 		if err != nil {
 			n.close()
@@ -83,7 +83,8 @@ func (b *Bridge) connect(ctx context.Context, cfg config.Config) (_ *network, er
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
 	n.host, err = host.New(ctx, host.Config{
-		KeyFile: b.folder.Libp2pKey(), Listen: cfg.Libp2p.Listen, Bootstrap: cfg.Libp2p.Bootstrap, Local: cfg.Local, Roots: b.roots, Logger: b.log,
+		KeyFile: b.folder.Libp2pKey(), Listen: cfg.Libp2p.Listen, Bootstrap: cfg.Libp2p.Bootstrap, Local: cfg.Local,
+		PortMapping: cfg.Switched(cfg.Libp2p.PortMapping), Quiet: !stays, Roots: b.roots, Logger: b.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("bridge: libp2p host: %w", err)

@@ -49,6 +49,8 @@ type Libp2p struct {
 	Listen []string `toml:"listen"`
 	// Bootstrap holds full multiaddrs (with /p2p/); empty means the public ones, or none when Local.
 	Bootstrap []string `toml:"bootstrap"`
+	// PortMapping asks the router for the ports, by UPnP or NAT-PMP: Auto, On or Off.
+	PortMapping string `toml:"port_mapping"`
 }
 
 // API configures the HTTP API that the command line uses.
@@ -81,7 +83,7 @@ func Default() Config {
 		Libp2p: Libp2p{Listen: []string{
 			"/ip4/0.0.0.0/tcp/4021", "/ip4/0.0.0.0/udp/4021/quic-v1",
 			"/ip6/::/tcp/4021", "/ip6/::/udp/4021/quic-v1",
-		}},
+		}, PortMapping: Auto},
 		API:    API{Listen: "127.0.0.1:5021"},
 		Import: Import{MaxBytes: 1 << 44, MaxBlocks: 1 << 26, MaxRepeatedBytes: 4 << 30, MaxRepeatedBlocks: 1_000_000},
 	}

@@ -125,9 +125,11 @@ func (c Config) Service(setting, public string) string {
 // Switched tells whether a switch is on.
 func (c Config) Switched(setting string) bool { return setting == On || setting == Auto && !c.Local }
 
-// validateIroh looks at what is of the iroh side.
+// validateIroh looks at the switches, and at what is of the iroh side.
 func (c Config) validateIroh() error {
-	for _, s := range []struct{ name, value string }{{"iroh.port_mapping", c.Iroh.PortMapping}, {"discovery.mdns", c.Discovery.MDNS}} {
+	for _, s := range []struct{ name, value string }{
+		{"iroh.port_mapping", c.Iroh.PortMapping}, {"libp2p.port_mapping", c.Libp2p.PortMapping}, {"discovery.mdns", c.Discovery.MDNS},
+	} {
 		if !slices.Contains([]string{Auto, On, Off}, s.value) {
 			return fmt.Errorf("config: %s %q is neither auto, on nor off", s.name, s.value)
 		}

@@ -55,11 +55,12 @@ func sent(t *testing.T, h *netns.Host) int {
 }
 
 // TestLocalContactsNobody: a daemon that is told no more than to be local, on its default ports, sends not a single packet in the
-// network, to no name server either; nor does a command. One that names somebody does, which shows that it would be seen.
+// network, to no name server either; nor does a command, which asks the gateway for no port even where a daemon would. A daemon that
+// names somebody does, which shows that it would be seen.
 func TestLocalContactsNobody(t *testing.T) {
 	h := watched(t)
 	b := program
-	b.Netns, b.Env = h.Namespace, []string{"BRIDGE_LOCAL=1"}
+	b.Netns, b.Env = h.Namespace, []string{"BRIDGE_LOCAL=1", "BRIDGE_IROH_PORT_MAPPING=on", "BRIDGE_LIBP2P_PORT_MAPPING=on"}
 	ctx, data := peertest.Context(t), filepath.Join(t.TempDir(), "data")
 	for _, args := range [][]string{{"id"}, {"doctor"}, {"ls"}, {"peers"}, {"fetch", strings.Repeat("1", 64), "--from", "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c"}} {
 		if r := b.Run(ctx, data, args...); r.Status != 0 && args[0] != "fetch" {
@@ -69,7 +70,10 @@ func TestLocalContactsNobody(t *testing.T) {
 	if n := sent(t, h); n != 0 {
 		t.Errorf("commands have sent %d packets", n)
 	}
-	for name, env := range map[string]string{"": "", "a relay": "BRIDGE_RELAY_URLS=http://192.0.2.1/", "a relay by name": "BRIDGE_RELAY_URLS=http://relay.invalid/"} {
+	for name, env := range map[string]string{
+		"": "", "a relay": "BRIDGE_RELAY_URLS=http://192.0.2.1/", "a relay by name": "BRIDGE_RELAY_URLS=http://relay.invalid/",
+		"the gateway": "BRIDGE_IROH_PORT_MAPPING=on", "the gateway, for libp2p": "BRIDGE_LIBP2P_PORT_MAPPING=on",
+	} {
 		before := sent(t, h)
 		b.Env = []string{"BRIDGE_LOCAL=1"}
 		if env != "" {

@@ -7,8 +7,8 @@
 // or WebRTC. Protocols: identify, ping, and the Amino DHT (/ipfs/kad/1.0.0) with
 // its twin for private addresses (/ipfs/lan/kad/1.0.0). No circuit relay, no
 // hole punching, no AutoNAT service for others. A local host ([Config].Local)
-// has no bootstrap peers, asks no router for a port, and has a DHT, the private
-// one, only when bootstrap peers are named.
+// has no bootstrap peers, and has a DHT, the private one, only when bootstrap
+// peers are named.
 //
 // # Identity
 //
@@ -73,6 +73,13 @@ type Config struct {
 	// served. The channel is closed after the last, or when the context ends.
 	// Nil announces what Provide was called for, once.
 	Roots func(ctx context.Context) (<-chan cid.Cid, error)
+	// PortMapping asks the router for the ports that are listened on, by UPnP and
+	// NAT-PMP.
+	PortMapping bool
+	// Quiet is for a host that ends soon: it finds others, and announces nothing,
+	// neither Roots nor what Provide is called for. Nobody takes it into their
+	// DHT.
+	Quiet bool
 	// Logger gets what the host has to say. Nil is silent. libp2p itself logs as
 	// GOLOG_LOG_LEVEL has it.
 	Logger *slog.Logger
@@ -84,6 +91,7 @@ type Host struct {
 	log     *slog.Logger
 	router  *router // nil when there is no DHT
 	traffic *traffic
+	quiet   bool
 	closed  sync.Once
 	err     error
 }
@@ -117,7 +125,7 @@ func start(ctx context.Context, cfg Config) (*Host, error) {
 		return nil, err
 	}
 	traffic := newTraffic()
-	h, err := newHost(key, traffic, cfg.Local)
+	h, err := newHost(key, traffic, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +133,7 @@ func start(ctx context.Context, cfg Config) (*Host, error) {
 	if err := listenOn(h, listen, cfg.Listen == nil); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
-	out := &Host{h: h, log: cfg.Logger, traffic: traffic}
+	out := &Host{h: h, log: cfg.Logger, traffic: traffic, quiet: cfg.Quiet}
 	if len(bootstrap) > 0 {
 		if out.router, err = newRouter(h, bootstrap, cfg); err != nil {
 			return nil, errors.Join(err, h.Close())
@@ -137,7 +145,7 @@ func start(ctx context.Context, cfg Config) (*Host, error) {
 
 // newHost makes the libp2p host with exactly the parts that we name. It does not
 // listen yet.
-func newHost(key crypto.PrivKey, traffic *traffic, local bool) (host.Host, error) {
+func newHost(key crypto.PrivKey, traffic *traffic, cfg Config) (host.Host, error) {
 	resources, err := resourceManager()
 	if err != nil {
 		return nil, err
@@ -166,10 +174,11 @@ func newHost(key crypto.PrivKey, traffic *traffic, local bool) (host.Host, error
 		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
 	}
-	if local {
+	if cfg.Local {
 		// Nobody is to be asked what our address looks like from outside.
 		options = append(options, libp2p.ForceReachabilityPublic(), libp2p.DisableIdentifyAddressDiscovery())
-	} else {
+	}
+	if cfg.PortMapping {
 		options = append(options, libp2p.NATPortMap())
 	}
 	h, err := libp2p.NewWithoutDefaults(options...)
@@ -222,10 +231,14 @@ func (h *Host) Routing() routing.ContentDiscovery {
 }
 
 // Provide announces, in the background, that this host serves a root CID. It
-// returns ErrNoRouting when there is no DHT to announce to.
+// returns ErrNoRouting when there is no DHT to announce to. A quiet host does
+// nothing.
 func (h *Host) Provide(ctx context.Context, c cid.Cid) error {
 	if h.router == nil {
 		return ErrNoRouting
+	}
+	if h.quiet {
+		return nil
 	}
 	if err := h.router.provide(ctx, c); err != nil {
 		return fmt.Errorf("host: provide %s: %w", c, err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -165,6 +166,51 @@ func TestPrivateDHT(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// TestQuietHostAnnouncesNothing to a DHT in which others are found, and is in nobody's routing table; it finds content.
+func TestQuietHostAnnouncesNothing(t *testing.T) {
+	boot := local(t, Config{Bootstrap: []string{}})
+	first := local(t, Config{Bootstrap: []string{addr(t, boot, "/tcp/")}})
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	named := []string{addr(t, first, "/tcp/")}
+	quiet := local(t, Config{Bootstrap: named, Quiet: true, Roots: func(context.Context) (<-chan cid.Cid, error) {
+		t.Error("a quiet host asks what there is to announce")
+		return nil, errors.New("none")
+	}})
+	loud := local(t, Config{Bootstrap: named})
+	for _, h := range []*Host{quiet, loud} {
+		if err := h.Connect(ctx, named[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := cid.NewCidV1(cid.Raw, mustSum(t))
+	for ctx.Err() == nil {
+		for _, h := range []*Host{quiet, loud} {
+			if err := h.Provide(ctx, c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if found, err := quiet.FindProviders(ctx, c, 5); err == nil && len(found) > 0 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	for _, h := range []*Host{first, loud} {
+		found, err := h.FindProviders(ctx, c, 5)
+		if err != nil || len(found) != 1 || found[0].ID != loud.ID() {
+			t.Errorf("found %v, %v; want only %s", found, err, loud.ID())
+		}
+		if table := h.router.dht.(*dht.IpfsDHT).RoutingTable(); table.Find(quiet.ID()) != "" {
+			t.Error("the quiet host is in a routing table")
+		}
+	}
+	for _, p := range quiet.LibP2P().Mux().Protocols() {
+		if strings.Contains(string(p), "kad") {
+			t.Errorf("the quiet host answers %s", p)
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ type router struct {
 }
 
 func newRouter(h host.Host, bootstrap []peer.AddrInfo, cfg Config) (*router, error) {
-	d, err := newDHT(h, bootstrap, cfg.Local)
+	d, err := newDHT(h, bootstrap, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func newRouter(h host.Host, bootstrap []peer.AddrInfo, cfg Config) (*router, err
 		provider.ProvideWorkerCount(provideWorkers),
 		provider.MaxBatchSize(maxProvideBatch),
 	}
-	if cfg.Roots != nil {
+	if cfg.Roots != nil && !cfg.Quiet {
 		options = append(options, provider.KeyProvider(cfg.Roots))
 	}
 	q, err := provider.New(dssync.MutexWrap(datastore.NewMapDatastore()), options...)
@@ -59,12 +59,20 @@ func newRouter(h host.Host, bootstrap []peer.AddrInfo, cfg Config) (*router, err
 
 // newDHT makes the DHT: for the public network the Amino DHT and its twin for
 // private addresses, each a client or a server as the host can be reached; for a
-// local host only the twin, with whatever addresses its peers have.
-func newDHT(h host.Host, bootstrap []peer.AddrInfo, local bool) (contentRouting, error) {
-	if local {
-		return dht.New(h, dht.Mode(dht.ModeServer), dht.ProtocolExtension(dual.LanExtension), dht.BootstrapPeers(bootstrap...))
+// local host only the twin, with whatever addresses its peers have. A quiet host
+// is a client always.
+func newDHT(h host.Host, bootstrap []peer.AddrInfo, cfg Config) (contentRouting, error) {
+	mode := dht.ModeAuto
+	switch {
+	case cfg.Quiet:
+		mode = dht.ModeClient
+	case cfg.Local:
+		mode = dht.ModeServer
 	}
-	return dual.New(h, dual.DHTOption(dht.Mode(dht.ModeAuto)), dual.WanDHTOption(dht.BootstrapPeers(bootstrap...)))
+	if cfg.Local {
+		return dht.New(h, dht.Mode(mode), dht.ProtocolExtension(dual.LanExtension), dht.BootstrapPeers(bootstrap...))
+	}
+	return dual.New(h, dual.DHTOption(dht.Mode(mode)), dual.WanDHTOption(dht.BootstrapPeers(bootstrap...)))
 }
 
 // provide queues a CID to be announced.
