@@ -56,10 +56,10 @@ func (b *Bridge) Identity() (Identity, error) {
 	return Identity{EndpointID: k.ID().String(), IrohAddrs: []string{}, PeerID: pid.String(), Libp2pAddrs: []string{}}, nil
 }
 
-// ownAddr is where the iroh endpoint is; its id alone while it is not online.
+// ownAddr is where tickets say that the iroh endpoint is; its id alone unless it is a daemon's.
 func (b *Bridge) ownAddr() (addr ticket.EndpointAddr) {
 	if n := b.online(); n != nil {
-		return n.iroh.Presence.Endpoint.Addr()
+		return n.iroh.Addr()
 	}
 	if k, err := b.irohKey(); err == nil {
 		addr.ID = k.ID()
@@ -79,7 +79,7 @@ func (b *Bridge) connect(ctx context.Context, cfg config.Config, stays bool) (_ 
 	if err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
-	if n.iroh, err = native.Open(cfg, secret, b.stock, b.log); err != nil {
+	if n.iroh, err = native.Open(cfg, secret, b.stock, stays, b.log); err != nil {
 		return nil, fmt.Errorf("bridge: %w", err)
 	}
 	n.host, err = host.New(ctx, host.Config{

@@ -84,7 +84,7 @@ type Diagnosis struct {
 	EndpointID  string   `json:"endpointId"`
 	Daemon      bool     `json:"daemon" doc:"it is that of a running daemon"`
 	HomeRelay   string   `json:"homeRelay,omitempty"`
-	Addrs       []string `json:"addrs" doc:"what tickets say, ip:port"`
+	Addrs       []string `json:"addrs" doc:"addresses of the endpoint, ip:port; a daemon's tickets name them"`
 	Relays      []Relay  `json:"relays"`
 	SeenIPv4    []string `json:"seenIpv4" doc:"where relays see the endpoint"`
 	SeenIPv6    []string `json:"seenIpv6"`

@@ -86,6 +86,8 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		"only a relay, and none":     {func(f *Facts) { f.Report.Addr.Relays = nil }, "publishing", Warning, "there is none"},
 		"no address":                 {func(f *Facts) { f.Report.Addr.Direct = nil }, "endpoint", Warning, "no address of its own"},
 		"no daemon":                  {func(f *Facts) { f.Daemon = false }, "endpoint", OK, "No daemon runs"},
+		"tickets without a daemon":   {func(f *Facts) { f.Daemon = false }, "endpoint", OK, "has our endpoint id alone."},
+		"tickets of a daemon":        {func(*Facts) {}, "endpoint", OK, "Tickets name 192.0.2.1:4022."},
 		"libp2p is hidden":           {func(f *Facts) { f.Libp2p.Reachability = "private" }, "libp2p", Warning, "cannot be reached"},
 		"libp2p does not know":       {func(f *Facts) { f.Libp2p.Reachability = "unknown" }, "libp2p", Info, "does not know"},
 		"no DHT":                     {func(f *Facts) { f.Libp2p.DHT = false }, "libp2p", Info, "no DHT"},

@@ -21,13 +21,17 @@ const (
 func (d *Diagnosis) endpoint(f Facts) {
 	text := fmt.Sprintf("The iroh endpoint listens on UDP %s.", f.Report.Listen)
 	if !f.Daemon {
-		text = fmt.Sprintf("No daemon runs on this data folder; an endpoint was opened on UDP %s to look around.", f.Report.Listen)
+		text = fmt.Sprintf("No daemon runs on this data folder; an endpoint was opened on UDP %s to look around. "+
+			"A ticket that is made without a daemon has our endpoint id alone.", f.Report.Listen)
 	}
 	if len(d.Addrs) == 0 {
 		d.say("endpoint", Warning, text+" It knows no address of its own.", "Name one with --announce.")
 		return
 	}
-	d.say("endpoint", OK, text+" Tickets name "+strings.Join(d.Addrs, ", ")+".", "")
+	if f.Daemon {
+		text += " Tickets name " + strings.Join(d.Addrs, ", ") + "."
+	}
+	d.say("endpoint", OK, text, "")
 }
 
 func (d *Diagnosis) relays(f Facts) {

@@ -96,7 +96,7 @@ func (s *Side) undo(hash bao.Hash, kept bool, before ticket.Format, stats downlo
 }
 
 func (s *Side) fetched(t naming.Sought, stats downloader.Stats) (Fetched, error) {
-	c, err := s.Describe(keeping.Item{Hash: t.Hash, Format: t.Format}, s.Presence.Endpoint.Addr())
+	c, err := s.Describe(keeping.Item{Hash: t.Hash, Format: t.Format}, s.Addr())
 	if err != nil {
 		return Fetched{}, err
 	}

@@ -32,6 +32,7 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/blobs/downloader"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/provider"
 	"github.com/iroh-ipfs/bridge/iroh/key"
+	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
 // Progress hears what is worked on, and how many bytes of it are done.
@@ -45,6 +46,7 @@ type Side struct {
 	*Stock
 	Presence *presence.Presence
 
+	stays      bool // it is a daemon's
 	provider   *blobs.Provider
 	downloader *downloader.Downloader
 	log        *slog.Logger
@@ -53,9 +55,9 @@ type Side struct {
 	running    sync.WaitGroup
 }
 
-// Open starts the endpoint and serves the stock.
-func Open(cfg config.Config, secret key.SecretKey, stock *Stock, log *slog.Logger) (*Side, error) {
-	s := &Side{Stock: stock, log: log}
+// Open starts the endpoint and serves the stock. One that does not stay is that of a command, and ends with it.
+func Open(cfg config.Config, secret key.SecretKey, stock *Stock, stays bool, log *slog.Logger) (*Side, error) {
+	s := &Side{Stock: stock, stays: stays, log: log}
 	var err error
 	if s.Presence, err = presence.Open(cfg, secret, []string{blobs.ALPN}, log); err != nil {
 		return nil, fmt.Errorf("iroh: %w", err)
@@ -67,6 +69,14 @@ func Open(cfg config.Config, secret key.SecretKey, stock *Stock, log *slog.Logge
 	s.downloader = downloader.New(downloader.Config{Store: s.Store, Endpoint: s.Presence.Endpoint, Logger: log})
 	s.running.Go(s.accept)
 	return s, nil
+}
+
+// Addr is where tickets say that the endpoint is. Where one is that does not stay will be nobody's: then it is the id alone.
+func (s *Side) Addr() ticket.EndpointAddr {
+	if !s.stays {
+		return ticket.EndpointAddr{ID: s.Presence.Endpoint.ID()}
+	}
+	return s.Presence.Endpoint.Addr()
 }
 
 // Close ends the endpoint and what surrounds it, and waits until nobody is served any more.

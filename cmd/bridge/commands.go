@@ -80,8 +80,7 @@ func (a *app) making(ctx context.Context, daemon bool, work func(bridge.Progress
 		return err
 	}
 	if !daemon {
-		defer fmt.Fprintf(a.stderr, "note: no daemon runs on this data folder; start `bridge daemon` so that others can fetch this. "+
-			"The ticket does not say where that is: `bridge ticket %s` makes one that does, while the daemon runs\n", content.CID)
+		defer a.noteNoDaemon(content.CID)
 	}
 	if a.json {
 		return json.NewEncoder(a.stdout).Encode(content)
@@ -96,6 +95,12 @@ func (a *app) making(ctx context.Context, daemon bool, work func(bridge.Progress
 		fmt.Fprintf(a.stderr, "note: only the CID carries: %s\n", printable(note))
 	}
 	return nil
+}
+
+// noteNoDaemon says what is to be done before others get what is called name.
+func (a *app) noteNoDaemon(name string) {
+	fmt.Fprintf(a.stderr, "note: no daemon runs on this data folder; start `bridge daemon` so that others can fetch this. "+
+		"The ticket does not say where that is: `bridge ticket %s` makes one that does, while the daemon runs\n", name)
 }
 
 func (a *app) getCommand() *cobra.Command {

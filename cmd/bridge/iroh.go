@@ -37,6 +37,9 @@ func (a *app) fetchCommand() *cobra.Command {
 }
 
 func (a *app) printFetched(f native.Fetched, daemon bool) error {
+	if !daemon {
+		defer a.noteNoDaemon(f.Hash)
+	}
 	if a.json {
 		return json.NewEncoder(a.stdout).Encode(f)
 	}
@@ -48,9 +51,6 @@ func (a *app) printFetched(f native.Fetched, daemon bool) error {
 			fmt.Fprintf(w, "; %s", printable(p.Error))
 		}
 		fmt.Fprintln(w)
-	}
-	if !daemon {
-		fmt.Fprintln(a.stderr, "note: no daemon runs on this data folder; start `bridge daemon` so that others can fetch this")
 	}
 	return w.Flush()
 }
