@@ -113,9 +113,11 @@ func Explain(hash bao.Hash, err error) error {
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrIncomplete):
 		return fmt.Errorf("%w: blob %s: %w", naming.ErrNotFound, hash, err)
-	case errors.Is(err, store.ErrChanged), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, store.ErrChanged):
 		return fmt.Errorf("%w: blob %s was added in place, and its file has changed since; put the file back, or remove the content and add it again: %w",
 			naming.ErrVerify, hash, err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: blob %s is damaged, its file is gone; remove the content, and fetch or add it again: %w", naming.ErrVerify, hash, err)
 	}
 	return fmt.Errorf("bridge: blob %s: %w", hash, err)
 }
