@@ -93,6 +93,9 @@ func (b *Bridge) find(ctx context.Context, t naming.Target) (l mapping.Link, err
 			return b.fileLink(ctx, r)
 		}
 	}
+	if items, err := b.stock.Keeper.Find(t.Hash); err == nil && len(items) > 0 {
+		return mapping.Link{}, fmt.Errorf("%w: what has hash %s is kept without a CID; `bridge expose %[2]s` gives it one", ErrNotFound, t.Hash)
+	}
 	return mapping.Link{}, fmt.Errorf("%w: no content with hash %s is linked here; fetch it with `bridge expose TICKET`", ErrNotFound, t.Hash)
 }
 

@@ -79,6 +79,14 @@ func TestFetchIsKeptWithoutACID(t *testing.T) {
 		len(found) != 1 || !found[0].OK || found[0].Hash != added.Hash {
 		t.Errorf("verify: %+v, %v", found, err)
 	}
+	for name, ask := range map[string]func() error{
+		"map": func() error { _, err := b.Map(timeout(t), added.Hash); return err },
+		"get": func() error { _, err := b.Open(timeout(t), added.Hash, Silent{}); return err },
+	} {
+		if err := ask(); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "`bridge expose "+added.Hash+"`") {
+			t.Errorf("%s of what is kept: %v, want a word of expose", name, err)
+		}
+	}
 	// Others get it here, by the hash of the sequence and the provider alone.
 	mine, err := b.Ticket(timeout(t), native.TicketRequest{Content: added.Hash})
 	if err != nil || mine.Format != "hashseq" {
