@@ -192,12 +192,20 @@ func (a *app) listCommand() *cobra.Command {
 	}
 }
 
+// wanted is a hash as other bridges want it, who cannot know what it is: with an s before that of a sequence.
+func wanted(hash, format string) string {
+	if format == "collection" || format == "hashseq" {
+		return "s" + hash
+	}
+	return hash
+}
+
 // listed is one line of ls. What has no CID says why it is here.
 func listed(c bridge.Content) string {
 	if c.Kept == nil {
 		return fmt.Sprintf("%s  %s  %-10s  %d", c.CID, c.Hash, c.Format, c.Size)
 	}
-	line := fmt.Sprintf("%-59s  %s  %-10s  %d  %s", "-", c.Hash, c.Format, c.Size, c.Kept.Why)
+	line := fmt.Sprintf("%-59s %65s  %-10s  %d  %s", "-", wanted(c.Hash, c.Format), c.Format, c.Size, c.Kept.Why)
 	if c.Kept.By != "" {
 		line += " by " + c.Kept.By
 	}

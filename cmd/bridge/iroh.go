@@ -44,7 +44,7 @@ func (a *app) printFetched(f native.Fetched, daemon bool) error {
 		return json.NewEncoder(a.stdout).Encode(f)
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "hash\t%s\nformat\t%s\nsize\t%d bytes\nfetched\t%d bytes in %.1f s\nticket\t%s\n", f.Hash, f.Format, f.Size, f.Received, f.Seconds, f.Ticket)
+	fmt.Fprintf(w, "hash\t%s\nformat\t%s\nsize\t%d bytes\nfetched\t%d bytes in %.1f s\nticket\t%s\n", wanted(f.Hash, f.Format), f.Format, f.Size, f.Received, f.Seconds, f.Ticket)
 	for _, p := range f.Providers {
 		fmt.Fprintf(w, "from\t%s: %d bytes, %d requests, %d connections", p.EndpointID, p.Bytes, p.Requests, p.Connections)
 		if p.Error != "" {
@@ -74,7 +74,7 @@ func (a *app) pushCommand() *cobra.Command {
 					return json.NewEncoder(a.stdout).Encode(done)
 				}
 				_, err = fmt.Fprintf(a.stdout, "hash    %s\nformat  %s\nto      %s\npath    %s\npushed  %d blobs, %d bytes in %.1f s; %d blobs were there\n",
-					done.Hash, done.Format, done.EndpointID, done.Path, done.Blobs, done.Bytes, done.Seconds, done.Skipped)
+					wanted(done.Hash, done.Format), done.Format, done.EndpointID, done.Path, done.Blobs, done.Bytes, done.Seconds, done.Skipped)
 				return err
 			})
 		},

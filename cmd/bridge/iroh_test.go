@@ -137,5 +137,26 @@ func TestIrohCommands(t *testing.T) {
 	if code, out, _ := call(t, here, "rm", added.Hash); code != 0 || !strings.Contains(out, "CIDs    none") {
 		t.Errorf("%d %q", code, out)
 	}
+	folder := filepath.Join(dir, "folder")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(file, filepath.Join(folder, "file")); err != nil {
+		t.Fatal(err)
+	}
+	sequence := lines[bridge.Content](t, there, "add", folder)[0]
+	// What fetch and ls print of a sequence is what another bridge wants, and this one takes it too.
+	if code, out, errs := call(t, here, "fetch", sequence.Ticket); code != 0 || !strings.HasPrefix(out, "hash     s"+sequence.Hash+"\n") {
+		t.Errorf("%d %q %q", code, out, errs)
+	}
+	if code, out, _ := call(t, here, "ls"); code != 0 || !strings.Contains(out, " s"+sequence.Hash+"  collection  7  fetched\n") {
+		t.Errorf("%d %q", code, out)
+	}
+	if code, out, errs := call(t, here, "push", added.Ticket, "s"+sequence.Hash); code != 0 || !strings.HasPrefix(out, "hash    s"+sequence.Hash+"\n") {
+		t.Errorf("%d %q %q", code, out, errs)
+	}
+	if code, _, errs := call(t, here, "rm", "s"+sequence.Hash); code != 0 {
+		t.Errorf("%d %q", code, errs)
+	}
 	onlyID(t, lines[bridge.Content](t, here, "expose", added.Ticket)[0].Ticket)
 }
