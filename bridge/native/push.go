@@ -48,8 +48,10 @@ func (s *Side) Push(ctx context.Context, req PushRequest, p Progress) (Pushed, e
 	p.Item(hash.String(), -1)
 	stats, err := blobs.Push(ctx, conn, blobs.PushConfig{Store: s.Store}, hash, format, each{p})
 	switch {
+	case errors.Is(err, blobs.ErrLimit):
+		return Pushed{}, fmt.Errorf("%s takes pushes of ours, but not this one: its quota (push.quota of a bridge) has no room for it, or it has too many requests: %w", conn.RemoteID(), err)
 	case errors.Is(err, blobs.ErrRefused):
-		return Pushed{}, fmt.Errorf("%s does not take this push: its operator has to allow our endpoint id, with a quota that has room: %w", conn.RemoteID(), err)
+		return Pushed{}, fmt.Errorf("%s takes no pushes of ours: its operator has to allow our endpoint id (push.peers of a bridge): %w", conn.RemoteID(), err)
 	case err != nil:
 		return Pushed{}, err
 	}

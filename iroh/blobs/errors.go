@@ -28,6 +28,8 @@ var (
 	ErrPush = errors.New("blobs: provider gives the push up")
 	// ErrRefused: the provider does not want to answer (code 1 or 2).
 	ErrRefused = errors.New("blobs: provider refuses")
+	// ErrLimit: it would, but for a limit or quota of its own (code 2). It comes with ErrRefused.
+	ErrLimit = errors.New("a limit of the provider is reached")
 	// ErrLost: the connection broke; dialing again may help.
 	ErrLost = errors.New("blobs: connection lost")
 	// ErrReset: the provider reset the stream with code 3: something is missing, or there were too many requests at once. It comes with
@@ -54,7 +56,7 @@ func receiveError(ctx context.Context, err error, nothing, atHeader bool) error 
 	case errors.As(err, &reset) && reset.Remote:
 		return resetError(uint64(reset.ErrorCode), nothing)
 	case errors.As(err, &closed) && closed.Remote && (closed.ErrorCode == CodePermission || closed.ErrorCode == CodeLimit):
-		return fmt.Errorf("%w: connection closed with code %d (%q)", ErrRefused, closed.ErrorCode, closed.ErrorMessage)
+		return fmt.Errorf("%w: connection closed (%q)", refusal(uint64(closed.ErrorCode)), closed.ErrorMessage)
 	case atHeader && errors.Is(err, io.EOF):
 		return ErrNotFound
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -64,11 +66,19 @@ func receiveError(ctx context.Context, err error, nothing, atHeader bool) error 
 	}
 }
 
+// refusal is the error for a code that refuses.
+func refusal(code uint64) error {
+	if code == CodeLimit {
+		return fmt.Errorf("%w: %w (code %d)", ErrRefused, ErrLimit, code)
+	}
+	return fmt.Errorf("%w: code %d", ErrRefused, code)
+}
+
 // resetError tells what a reset with a code means.
 func resetError(code uint64, nothing bool) error {
 	switch {
 	case code == CodePermission || code == CodeLimit:
-		return fmt.Errorf("%w: code %d", ErrRefused, code)
+		return refusal(code)
 	case nothing:
 		return fmt.Errorf("%w: %w with code %d", ErrNotFound, ErrReset, code)
 	default:

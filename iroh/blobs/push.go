@@ -54,7 +54,7 @@ type PushStats struct {
 // observation of the last blob sent, and returns nil when the provider says that it has it whole; since it takes blobs in order, it
 // has the others too. progress may be nil; its Blob says how much of each the provider has already.
 //
-// Errors: [ErrRefused] when the provider does not take pushes from us, or not more of them; [ErrStalled]; [ErrPush] when it gives
+// Errors: [ErrRefused] when the provider does not take pushes from us, with [ErrLimit] when it takes no more of them; [ErrStalled]; [ErrPush] when it gives
 // up, for an error of its own; those of the store and of ctx.
 func Push(ctx context.Context, conn Opener, cfg PushConfig, hash bao.Hash, format ticket.Format, progress Progress) (PushStats, error) {
 	start := time.Now()
@@ -313,7 +313,7 @@ func (p *push) sendError(ctx context.Context, stream *quic.Stream, err error) er
 	case !failed:
 		return err
 	case code == CodePermission || code == CodeLimit:
-		return fmt.Errorf("%w: code %d", ErrRefused, code)
+		return refusal(uint64(code))
 	}
 	return fmt.Errorf("%w: code %d", ErrPush, code)
 }
