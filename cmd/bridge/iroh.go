@@ -138,8 +138,13 @@ func (a *app) ticketCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if !daemon && !short {
+				switch {
+				case !daemon && !short:
 					fmt.Fprintln(a.stderr, "note: no daemon runs on this data folder, so the ticket has our endpoint id alone")
+				case relay && t.Relay == "":
+					fmt.Fprintln(a.stderr, "note: there is no home relay, so the ticket has our endpoint id alone; `bridge doctor` says why")
+				case addrs && len(t.Addrs) == 0:
+					fmt.Fprintln(a.stderr, "note: the endpoint knows no address of its own, so the ticket has our endpoint id alone; name one with --announce")
 				}
 				if a.json {
 					return json.NewEncoder(a.stdout).Encode(t)

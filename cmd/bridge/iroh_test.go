@@ -121,6 +121,12 @@ func TestIrohCommands(t *testing.T) {
 	}
 	short := lines[native.Ticket](t, there, "ticket", "--short", added.CID)[0]
 	all := lines[native.Ticket](t, there, "ticket", added.Hash)[0]
+	if code, out, errs := call(t, there, "ticket", "--relay", added.CID); code != 0 || out != short.Ticket+"\n" || !strings.Contains(errs, "no home relay") {
+		t.Errorf("%d %q %q", code, out, errs)
+	}
+	if code, _, errs := call(t, there, "ticket", "--addrs", added.CID); code != 0 || errs != "" {
+		t.Errorf("%d %q", code, errs)
+	}
 	if len(short.Addrs) != 0 || len(all.Addrs) != 2 || all.Ticket != added.Ticket {
 		t.Errorf("%+v %+v", short, all)
 	}
