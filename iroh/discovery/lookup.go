@@ -79,7 +79,7 @@ func (r *Resolver) run(id key.EndpointID, e *entry, l *lookup) {
 	defer r.mu.Unlock()
 	e.notFound, e.err = time.Time{}, nil
 	if !any {
-		e.notFound, e.err = time.Now(), fmt.Errorf("%w: asked %s", ErrNotFound, strings.Join(r.names(), ", "))
+		e.notFound, e.err = time.Now(), fmt.Errorf("%w: %s", ErrNotFound, r.asked())
 		if len(failures) > 0 {
 			e.err = fmt.Errorf("discovery: no source found %s: %w", id.ShortString(), errors.Join(failures...))
 		}
@@ -90,12 +90,18 @@ func (r *Resolver) run(id key.EndpointID, e *entry, l *lookup) {
 	close(l.done)
 }
 
-func (r *Resolver) names() []string {
-	names := make([]string, len(r.cfg.Sources))
-	for i, s := range r.cfg.Sources {
-		names[i] = s.Name()
+// asked says who did not know, or what to do when there was nobody to ask.
+func (r *Resolver) asked() string {
+	var names []string
+	for _, s := range r.cfg.Sources {
+		if _, told := s.(*Static); !told {
+			names = append(names, s.Name())
+		}
 	}
-	return names
+	if len(names) == 0 {
+		return "nothing is configured to look ids up; name an address, by a ticket that has one"
+	}
+	return "asked " + strings.Join(names, ", ")
 }
 
 // store keeps what a source said, and wakes who waits on l.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -106,6 +107,19 @@ func TestTheQuickestAnswersAndTheOthersAreMerged(t *testing.T) {
 			t.Errorf("asked %d times", n)
 		}
 	})
+}
+
+func TestWhatIsNotFoundSaysWhoWasAsked(t *testing.T) {
+	none := func(name string) *slow { return &slow{name: name, err: discovery.ErrNotFound} }
+	for want, sources := range map[string][]discovery.Source{
+		": asked dns, pkarr":              {&discovery.Static{}, none("dns"), none("pkarr")},
+		": nothing is configured to look": {&discovery.Static{}},
+	} {
+		_, err := resolver(t, discovery.ResolverConfig{Sources: sources}).Lookup(t.Context(), id(1))
+		if !errors.Is(err, discovery.ErrNotFound) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
 }
 
 func TestFollowSeesEveryAnswer(t *testing.T) {
