@@ -99,6 +99,7 @@ func TestValidateRefuses(t *testing.T) {
 		"relay and query":      func(c *Config) { c.Relay.URLs = []string{"https://relay.example/?x"} },
 		"no pkarr":             func(c *Config) { c.Discovery.Pkarr = "on" },
 		"no origin":            func(c *Config) { c.Discovery.DNSOrigin = "" },
+		"origin":               func(c *Config) { c.Discovery.DNSOrigin = "a b..c" },
 		"no server":            func(c *Config) { c.Discovery.DNSServers = []string{"127.0.0.1"} },
 		"no switch":            func(c *Config) { c.Discovery.MDNS = "yes" },
 		"no mapping":           func(c *Config) { c.Iroh.PortMapping = "" },
@@ -113,6 +114,17 @@ func TestValidateRefuses(t *testing.T) {
 				t.Error("accepted")
 			}
 		})
+	}
+	for name, change := range map[string]func(*Config){
+		"relay":        func(c *Config) { c.Relay.URLs = []string{"http://user:hunter2@relay.example"} },
+		"broken relay": func(c *Config) { c.Relay.URLs = []string{"http://user:hunter2@[relay"} },
+		"pkarr":        func(c *Config) { c.Discovery.Pkarr = "ftp://user:hunter2@relay.example" },
+	} {
+		c := Default()
+		change(&c)
+		if err := c.Validate(); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "relay") {
+			t.Errorf("%s with a password: %v", name, err)
+		}
 	}
 	c := Default()
 	c.API.Listen, c.API.AllowRemote = "0.0.0.0:5021", true

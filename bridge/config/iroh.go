@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/iroh-ipfs/bridge/iroh/discovery"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/relay"
 )
@@ -144,15 +145,24 @@ func (c Config) validateIroh() error {
 		if u == Disabled || u == Public {
 			continue
 		}
-		if _, err := relay.ParseNode(u); err != nil {
+		_, err := relay.ParseNode(u)
+		switch {
+		case err != nil && strings.Contains(u, "@"): // what is before it may be a password, and is in err as well
+			return fmt.Errorf("config: relay.urls: %q is no relay: its URL may have no user", withoutUser(u))
+		case err != nil:
 			return fmt.Errorf("config: relay.urls: %q is neither %q, %q nor a relay: %w", u, Public, Disabled, err)
 		}
 	}
 	if p := c.Discovery.Pkarr; p != Public && p != Disabled && !isURL(p) {
-		return fmt.Errorf("config: discovery.pkarr %q is neither a URL, %q nor %q", p, Public, Disabled)
+		return fmt.Errorf("config: discovery.pkarr %q is neither a URL, %q nor %q", withoutUser(p), Public, Disabled)
 	}
 	if c.Discovery.DNSOrigin == "" {
 		return fmt.Errorf("config: discovery.dns_origin is empty; %q asks no name server", Disabled)
+	}
+	if origin := c.Service(c.Discovery.DNSOrigin, ""); origin != "" {
+		if _, err := discovery.NewDNS(discovery.DNSConfig{Origin: origin}); err != nil {
+			return fmt.Errorf("config: discovery.dns_origin: %w", err)
+		}
 	}
 	for _, s := range c.Discovery.DNSServers {
 		if a, err := netip.ParseAddrPort(s); err != nil || a.Port() == 0 {
@@ -165,6 +175,14 @@ func (c Config) validateIroh() error {
 		}
 	}
 	return nil
+}
+
+// withoutUser is what may be shown of a URL, which does not have to be one.
+func withoutUser(u string) string {
+	if i := strings.LastIndexByte(u, '@'); i >= 0 {
+		return "…" + u[i:]
+	}
+	return u
 }
 
 func isURL(s string) bool {

@@ -44,8 +44,8 @@ func NewDNS(cfg DNSConfig) (*DNS, error) {
 	if cfg.Origin == "" {
 		return nil, errors.New("discovery: dns: name an origin, such as dns.iroh.link")
 	}
-	if name, err := dnsmessage.NewName(d.name(key.EndpointID{})); err != nil || strings.Contains(d.origin, "..") {
-		return nil, fmt.Errorf("discovery: dns: the origin %q is no domain: %s %w", cfg.Origin, name, err)
+	if _, err := dnsmessage.NewName(d.name(key.EndpointID{})); err != nil || !isDomain(d.origin) {
+		return nil, fmt.Errorf("discovery: dns: the origin %q is no domain", cfg.Origin)
 	}
 	for _, server := range cfg.Servers {
 		if !server.IsValid() || server.Port() == 0 {
@@ -57,6 +57,19 @@ func NewDNS(cfg DNSConfig) (*DNS, error) {
 		d.resolvers = []*net.Resolver{{Dial: dialTo(netip.AddrPort{})}}
 	}
 	return d, nil
+}
+
+// isDomain tells whether a name, which may be the root's, is one that a resolver asks for.
+func isDomain(name string) bool {
+	strange := func(r rune) bool {
+		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if name != "" && (label == "" || len(label) > 63 || strings.ContainsFunc(label, strange)) {
+			return false
+		}
+	}
+	return true
 }
 
 // dialTo reaches one name server whichever the system would have asked, or that one where server is invalid. The

@@ -175,9 +175,14 @@ func TestConfigurationsThatCannotWork(t *testing.T) {
 	if err := p.Publish(t.Context(), sample(key.SecretKeyFromSeed([32]byte{1}))); err == nil {
 		t.Error("published without a key")
 	}
-	for _, origin := range []string{"", "a..b", strings.Repeat("a.", 200)} {
-		if _, err := discovery.NewDNS(discovery.DNSConfig{Origin: origin}); err == nil {
-			t.Errorf("origin %q was taken", origin)
+	for _, origin := range []string{"", "a..b", "a b", "a b..c", "http://a", "a/b", strings.Repeat("a", 64) + ".b", strings.Repeat("a.", 200)} {
+		if _, err := discovery.NewDNS(discovery.DNSConfig{Origin: origin}); err == nil || strings.Contains(err.Error(), "%!") {
+			t.Errorf("origin %q was taken, or %v", origin, err)
+		}
+	}
+	for _, origin := range []string{".", "a", "A.b.", ".a_1.b-2"} {
+		if _, err := discovery.NewDNS(discovery.DNSConfig{Origin: origin}); err != nil {
+			t.Error(err)
 		}
 	}
 	if _, err := discovery.NewDNS(discovery.DNSConfig{Origin: "a", Servers: []netip.AddrPort{{}}}); err == nil {
