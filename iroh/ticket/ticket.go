@@ -213,19 +213,27 @@ func decode32(s string) ([]byte, bool) {
 	return b, err == nil && text32().EncodeToString(b) == up
 }
 
+// one names a ticket of a kind.
+func one(kind string) string {
+	if kind == kindEndpoint {
+		return "an " + kind + " ticket"
+	}
+	return "a " + kind + " ticket"
+}
+
 // otherKind says what a text that is no ticket of the wanted kind seems to be.
 func otherKind(s, kind string) error {
 	switch {
 	case strings.HasPrefix(s, kindBlob):
-		return fmt.Errorf("%w: a blob ticket names content; wanted an %s ticket, which names an endpoint", ErrKind, kind)
+		return fmt.Errorf("%w: a blob ticket names content; wanted %s, which names an endpoint", ErrKind, one(kind))
 	case strings.HasPrefix(s, kindEndpoint), strings.HasPrefix(s, kindNode):
-		return fmt.Errorf("%w: this ticket names an endpoint but no content; wanted a %s ticket", ErrKind, kind)
+		return fmt.Errorf("%w: this ticket names an endpoint but no content; wanted %s", ErrKind, one(kind))
 	case strings.HasPrefix(s, kindDoc):
-		return fmt.Errorf("%w: document tickets (iroh-docs) are not supported; wanted a %s ticket", ErrKind, kind)
+		return fmt.Errorf("%w: document tickets (iroh-docs) are not supported; wanted %s", ErrKind, one(kind))
 	case looksOld(s):
 		return fmt.Errorf("%w: a ticket from before iroh 0.9, which had no kind in front; ask for one made by a current version", ErrTooOld)
 	}
-	return fmt.Errorf("%w: wanted a %s ticket, which begins with %q", ErrMalformed, kind, kind)
+	return fmt.Errorf("%w: wanted %s, which begins with %q", ErrMalformed, one(kind), kind)
 }
 
 // looksOld recognises the tickets that had no kind in front: base64url (iroh 0.4)

@@ -222,6 +222,9 @@ func TestRefuses(t *testing.T) {
 		if !errors.Is(err, c.endp) || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s as an endpoint ticket: %v, want %v that says %q", c.name, err, c.endp, c.says)
 		}
+		if err != nil && strings.Contains(err.Error(), "a endpoint") {
+			t.Errorf("%s: %v", c.name, err)
+		}
 	}
 }
 
