@@ -60,7 +60,7 @@ func Rebuild(ctx context.Context, dir string, cfg config.Config, log *slog.Logge
 	if err := b.openMapping(true); err != nil {
 		return out, err
 	}
-	return out, verdict(out.Links+out.Lost, out.Lost, "did not come back")
+	return out, verdict(out.Links+out.Lost, out.Lost, "links did not come back")
 }
 
 // audit brings back every link that is missing, and notes whether that was all. The caller holds all of ops.

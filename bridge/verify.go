@@ -50,18 +50,18 @@ func (b *Bridge) Verify(ctx context.Context, req VerifyRequest, p Progress, yiel
 	if err != nil {
 		return err
 	}
-	return verdict(all, bad, "are damaged")
+	return verdict(all, bad, "items are damaged")
 }
 
-// verdict is the error for links of which some are not good.
+// verdict is the error for links, and what else was looked at, of which some are not good.
 func verdict(all, bad int, what string) error {
 	switch bad {
 	case 0:
 		return nil
 	case all:
-		return fmt.Errorf("%w: all of %d links %s", ErrVerify, all, what)
+		return fmt.Errorf("%w: all of %d %s", ErrVerify, all, what)
 	}
-	return fmt.Errorf("%w: %d of %d links %s", ErrPartial, bad, all, what)
+	return fmt.Errorf("%w: %d of %d %s", ErrPartial, bad, all, what)
 }
 
 // Finding is what verify says of one link.

@@ -166,3 +166,15 @@ func TestIrohCommands(t *testing.T) {
 	}
 	onlyID(t, lines[bridge.Content](t, here, "expose", added.Ticket)[0].Ticket)
 }
+
+// TestDoctorsProblems are counted, and have a status of their own meaning.
+func TestDoctorsProblems(t *testing.T) {
+	for _, asJSON := range []bool{false, true} {
+		var out strings.Builder
+		a := &app{stdout: &out, json: asJSON}
+		err := a.printDiagnosis(doctor.Diagnosis{Problems: 1, Checks: []doctor.Check{{State: doctor.OK, Text: "One."}, {State: doctor.Problem, Text: "Two."}}})
+		if exitStatus(t.Context(), err) != exitPartial || !strings.Contains(err.Error(), "1 of 2 findings") || !strings.Contains(out.String(), "Two.") {
+			t.Errorf("%v, %s", err, out.String())
+		}
+	}
+}

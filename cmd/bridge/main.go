@@ -2,7 +2,7 @@
 //
 // With a daemon on the same data folder a command works through its HTTP API; without one it opens the data folder
 // itself. Results go to stdout, everything else to stderr. Exit status: 0 done, 1 failed, 2 usage, 3 not found,
-// 4 verification failed, 5 some items failed and others did not, 130 interrupted.
+// 4 verification failed, 5 some items failed and others did not, or the doctor found a problem, 130 interrupted.
 package main
 
 import (
@@ -52,6 +52,9 @@ const (
 // errUsage marks an error in how the command was called.
 var errUsage = errors.New("usage")
 
+// errProblems marks what the doctor found.
+var errProblems = errors.New("not everything works")
+
 // run carries out one command line and returns its exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	a := &app{stdout: stdout, stderr: stderr, lookup: os.LookupEnv}
@@ -89,7 +92,7 @@ func exitStatus(ctx context.Context, err error) int {
 		return exitVerify
 	case errors.Is(err, bridge.ErrNotFound):
 		return exitNotFound
-	case errors.Is(err, bridge.ErrPartial):
+	case errors.Is(err, bridge.ErrPartial), errors.Is(err, errProblems):
 		return exitPartial
 	}
 	return exitFailed
@@ -122,7 +125,7 @@ func (a *app) command() *cobra.Command {
 		Use:   "bridge",
 		Short: "One process, two networks, one copy of the bytes: an iroh node and an IPFS node",
 		Long: "bridge names content in both iroh's and IPFS's way and serves it on both networks.\n\n" +
-			"Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 verification failed,\n5 some items failed, 130 interrupted.",
+			"Exit status: 0 done, 1 failed, 2 usage, 3 not found, 4 verification failed,\n5 some items failed, or the doctor found a problem, 130 interrupted.",
 		SilenceUsage: true, SilenceErrors: true,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {

@@ -103,7 +103,7 @@ func TestDamageAndInterruption(t *testing.T) {
 	if code, _, errs := call(t, data, "add", other); code != 0 {
 		t.Fatal(errs)
 	}
-	if code, out, errs := call(t, data, "verify"); code != 5 || strings.Count(out, "damaged") != 1 || !strings.Contains(errs, "1 of 2 links") {
+	if code, out, errs := call(t, data, "verify"); code != 5 || strings.Count(out, "damaged") != 1 || !strings.Contains(errs, "1 of 2 items") {
 		t.Errorf("%d %s %s", code, out, errs)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -118,7 +118,7 @@ func TestDamageAndInterruption(t *testing.T) {
 func TestStatusOfEveryError(t *testing.T) {
 	for err, want := range map[error]int{
 		errors.New("anything else"): 1,
-		errUsage:                    2, bridge.ErrInvalid: 2, bridge.ErrNotFound: 3, bridge.ErrVerify: 4, bridge.ErrPartial: 5,
+		errUsage:                    2, bridge.ErrInvalid: 2, bridge.ErrNotFound: 3, bridge.ErrVerify: 4, bridge.ErrPartial: 5, errProblems: 5,
 		bridge.ErrContent: 1, bridge.ErrBusy: 1, bridge.ErrDamaged: 1,
 	} {
 		err = fmt.Errorf("what was done: %w", err)

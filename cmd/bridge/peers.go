@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/iroh-ipfs/bridge/bridge"
 	"github.com/iroh-ipfs/bridge/bridge/api"
 	"github.com/iroh-ipfs/bridge/bridge/doctor"
 	"github.com/iroh-ipfs/bridge/bridge/peers"
@@ -92,7 +91,7 @@ func (a *app) printDiagnosis(d doctor.Diagnosis) error {
 		}
 	}
 	if d.Problems > 0 {
-		return fmt.Errorf("%w: %d problems; see above", bridge.ErrPartial, d.Problems)
+		return fmt.Errorf("%w: %d of %d findings are problems; see above", errProblems, d.Problems, len(d.Checks))
 	}
 	return nil
 }
