@@ -104,6 +104,9 @@ func Diagnose(f Facts) Diagnosis {
 		EndpointID: r.Addr.ID.String(), Daemon: f.Daemon, Addrs: texts(r.Addr.Direct), Relays: []Relay{}, Sources: []Source{},
 		SeenIPv4: texts(r.IPv4.Observed), SeenIPv6: texts(r.IPv6.Observed), NAT: string(r.NAT), Libp2p: f.Libp2p,
 	}
+	if f.Local {
+		d.Libp2p.Reachability = "unknown" // a local host takes itself for public, and asks nobody
+	}
 	if len(r.Addr.Relays) > 0 {
 		d.HomeRelay = r.Addr.Relays[0]
 	}

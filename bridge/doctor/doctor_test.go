@@ -54,6 +54,22 @@ func TestGoodFacts(t *testing.T) {
 	}
 }
 
+// TestLocalLoopback: a bridge that only this machine reaches is not called public, nor told to listen elsewhere.
+func TestLocalLoopback(t *testing.T) {
+	f := good()
+	f.Local, f.Report.Listen = true, netip.MustParseAddrPort("127.0.0.1:4022")
+	d := Diagnose(f)
+	if d.Libp2p.Reachability != "unknown" {
+		t.Errorf("local, and %s", d.Libp2p.Reachability)
+	}
+	advised := func(d Diagnosis) bool {
+		return slices.ContainsFunc(d.Checks, func(c Check) bool { return strings.Contains(c.Advice, "[::]:4022") })
+	}
+	if advised(d) || !advised(Diagnose(good())) {
+		t.Errorf("%+v", d.Checks)
+	}
+}
+
 func TestWhatIsWrongIsSaid(t *testing.T) {
 	broken := errors.New("no route")
 	for name, tc := range map[string]struct {

@@ -87,7 +87,11 @@ func (d *Diagnosis) addresses(f Facts) {
 		case len(v.family.Observed) > 0:
 			d.say("address", OK, fmt.Sprintf("Over %s others see the endpoint at %s.", v.name, strings.Join(texts(v.family.Observed), ", ")), "")
 		case !v.family.Socket:
-			d.say("address", Info, fmt.Sprintf("The endpoint has no %s socket.", v.name), "An iroh.listen of [::]:4022 is both IPv4 and IPv6.")
+			advice := "An iroh.listen of [::]:4022 is both IPv4 and IPv6."
+			if f.Report.Listen.Addr().IsLoopback() {
+				advice = "" // it is to be reached from this machine alone
+			}
+			d.say("address", Info, fmt.Sprintf("The endpoint has no %s socket.", v.name), advice)
 		case !v.family.Local:
 			d.say("address", Info, fmt.Sprintf("This machine has no %s address that others could reach.", v.name), "")
 		default:
