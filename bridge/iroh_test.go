@@ -447,6 +447,9 @@ func TestPushIsRefused(t *testing.T) {
 	if all := list(t, to); len(all) != 0 {
 		t.Errorf("%+v", all)
 	}
+	if _, err := from.Push(timeout(t), native.PushRequest{Target: from.ownAddr().ID.String(), Content: added.Hash}, Silent{}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("to itself: %v", err)
+	}
 	if _, err := from.Push(timeout(t), native.PushRequest{Target: target, Content: strings.Repeat("1", 64)}, Silent{}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("not here: %v", err)
 	}
@@ -463,7 +466,7 @@ func TestObserve(t *testing.T) {
 		return from.Observe(timeout(t), native.ObserveRequest{Content: added.Hash, From: target, Once: once}, func(o native.Observed) error { seen(o); return nil })
 	}
 	var first native.Observed
-	if err := ask(true, func(o native.Observed) { first = o }); err != nil || first.Size != 0 || first.Complete || first.Ranges == nil {
+	if err := ask(true, func(o native.Observed) { first = o }); !errors.Is(err, ErrNotFound) || first.Hash != "" {
 		t.Errorf("%+v, %v", first, err)
 	}
 	var all []native.Observed
@@ -482,6 +485,9 @@ func TestObserve(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Fatal(err)
+	}
+	if first = all[0]; first.Size != 0 || first.Complete || first.Ranges == nil {
+		t.Errorf("%+v", first)
 	}
 	last := all[len(all)-1]
 	if !last.Complete || last.Have != 3<<20 || !slices.Equal(last.Ranges, [][2]uint64{{0, 3 << 20}}) || last.From != to.ownAddr().ID.String() {

@@ -14,7 +14,7 @@ import (
 type ObserveRequest struct {
 	Content string `json:"content" doc:"iroh blob ticket, or a BLAKE3 hash"`
 	From    string `json:"from,omitempty" doc:"endpoint id, endpoint or blob ticket of who is asked; empty is the ticket's own endpoint"`
-	Once    bool   `json:"once,omitempty" doc:"only what there is now"`
+	Once    bool   `json:"once,omitempty" doc:"only what there is now, which is an error if it is nothing"`
 }
 
 // Observed is what a provider says it has of a blob.
@@ -61,6 +61,8 @@ func (s *Side) Observe(ctx context.Context, req ObserveRequest, yield func(Obser
 			return fmt.Errorf("%w: %w", naming.ErrNotFound, err)
 		case err != nil:
 			return err
+		case req.Once && !there.Complete() && observed(t.Hash, "", there).Have == 0:
+			return fmt.Errorf("%w: %s has nothing of blob %s", naming.ErrNotFound, conn.RemoteID(), t.Hash)
 		}
 		if err := yield(observed(t.Hash, conn.RemoteID().String(), there)); err != nil {
 			return err

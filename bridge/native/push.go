@@ -71,6 +71,9 @@ func (s *Side) dial(ctx context.Context, text string) (*iroh.Conn, error) {
 }
 
 func (s *Side) dialAddr(ctx context.Context, addr ticket.EndpointAddr) (*iroh.Conn, error) {
+	if addr.ID == s.Presence.Endpoint.ID() {
+		return nil, fmt.Errorf("%w: %s is this bridge itself", naming.ErrInvalid, addr.ID)
+	}
 	s.Presence.Learn(addr)
 	return s.Presence.Endpoint.Dial(ctx, addr, blobs.ALPN)
 }

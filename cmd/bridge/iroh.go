@@ -95,7 +95,7 @@ func (a *app) observeCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&req.From, "from", "", "endpoint id or ticket of who is asked (default: the ticket's endpoint)")
-	c.Flags().BoolVar(&req.Once, "once", false, "say what there is now, and end")
+	c.Flags().BoolVar(&req.Once, "once", false, "say what there is now, and end; status 3 if that is nothing")
 	_ = c.RegisterFlagCompletionFunc("from", cobra.NoFileCompletions)
 	return c
 }
