@@ -180,7 +180,7 @@ type oneStream struct{ blobs.Opener }
 
 // Over a path of 50 ms from a Rust provider the downloader asks over several streams, and is no slower for that.
 func TestOneProviderFarAway(t *testing.T) {
-	n := size(t)
+	n := min(size(t), 64<<20) // the proxy loses packets on a busy machine, and larger transfers take minutes then
 	addr, hash := rust(t, randomFile(t, n))
 	far, err := fault.NewProxy(addr.Direct[0], fault.Link{Delay: 25 * time.Millisecond})
 	if err != nil {
