@@ -156,6 +156,15 @@ func TestRelayedConnectionLearnsADirectPath(t *testing.T) {
 	exchange(t, c, random(100_000))
 }
 
+// stranger is a source that knows nobody.
+type stranger string
+
+func (s stranger) Name() string { return string(s) }
+
+func (stranger) Resolve(context.Context, key.EndpointID) (record.Record, error) {
+	return record.Record{}, discovery.ErrNotFound
+}
+
 func TestDialErrorsNameWhatWasAsked(t *testing.T) {
 	id := testKey(t).ID()
 	nobody, wrong := new(discovery.Static), new(discovery.Static)
@@ -171,8 +180,9 @@ func TestDialErrorsNameWhatWasAsked(t *testing.T) {
 		attempts int
 		words    []string
 	}{
-		{"nobody knows", nobody, ticket.EndpointAddr{ID: id}, []error{discovery.ErrNotFound, ErrNoAddress}, 0, []string{"static"}},
-		{"nobody knows another address", nobody, ticket.EndpointAddr{ID: id, Direct: []netip.AddrPort{dead}}, []error{discovery.ErrNotFound, ErrNoAnswer}, 1, []string{dead.String(), "static"}},
+		{"nobody is asked", nobody, ticket.EndpointAddr{ID: id}, []error{discovery.ErrNotFound, ErrNoAddress}, 0, []string{"nothing is configured"}},
+		{"nobody knows", stranger("dns"), ticket.EndpointAddr{ID: id}, []error{discovery.ErrNotFound, ErrNoAddress}, 0, []string{"dns"}},
+		{"nobody knows another address", stranger("dns"), ticket.EndpointAddr{ID: id, Direct: []netip.AddrPort{dead}}, []error{discovery.ErrNotFound, ErrNoAnswer}, 1, []string{dead.String(), "dns"}},
 		{"what is known is wrong", wrong, ticket.EndpointAddr{ID: id}, []error{ErrNoAnswer}, 1, []string{dead.String()}},
 		{"what is known is of no use", onlyV6, ticket.EndpointAddr{ID: id}, []error{ErrNoAddress}, 0, []string{"listen on [::]"}},
 	} {
