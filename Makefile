@@ -78,7 +78,7 @@ fuzz: generate ## every fuzz target for FUZZTIME (10m), two at a time
 	$(GO) run ./integration/fuzz -time $(FUZZTIME)
 
 fuzz-short: generate ## the same for 20 seconds each, as CI does
-	$(GO) run ./integration/fuzz -time 20s
+	$(GO) run ./integration/fuzz -fresh -time 20s
 
 kill9: generate ## kill -9 at random points, 200 rounds; every write of the mapping failing in turn
 	STORE_CRASH_ROUNDS=1000 $(GO) test -count=1 -v -timeout 2h -run '^TestKilledAtRandom' ./iroh/store

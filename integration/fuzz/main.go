@@ -1,6 +1,6 @@
 // Command fuzz runs every native fuzz target of this module, each for the same time.
 //
-//	go run ./integration/fuzz [-time 20s] [-jobs 2] [-list] [packages]
+//	go run ./integration/fuzz [-time 20s] [-jobs 2] [-fresh] [-list] [packages]
 //
 // Without packages it takes all of them. Targets are found by go test -list, and compared with the functions in the test
 // files that look like targets, so that none is left out unnoticed; a target that ran no input counts as failed. Each
@@ -26,6 +26,7 @@ func main() {
 	var c config
 	flag.DurationVar(&c.time, "time", 20*time.Second, "how long each target runs")
 	flag.IntVar(&c.jobs, "jobs", 2, "how many targets run at the same time")
+	flag.BoolVar(&c.fresh, "fresh", false, "begin with the seed corpora alone, without what earlier runs on this machine have found")
 	list := flag.Bool("list", false, "list the targets, run none")
 	flag.Parse()
 	patterns := flag.Args()
@@ -45,6 +46,8 @@ type config struct {
 	dir  string // the module; empty is the working folder
 	time time.Duration
 	jobs int
+
+	fresh bool
 }
 
 // run finds the targets and runs them. It reports the failed ones on out and by its error.

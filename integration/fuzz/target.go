@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -46,8 +47,19 @@ func (r result) String() string {
 func (t target) run(ctx context.Context, c config) result {
 	ctx, cancel := context.WithTimeout(ctx, buildTime+c.time)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-run=^$", "-fuzz=^"+regexp.QuoteMeta(t.name)+"$", "-fuzztime="+c.time.String(),
-		"-fuzzminimizetime="+minimizeTime, "-parallel=1", "-timeout=0", t.pkg)
+	args := []string{
+		"test", "-run=^$", "-fuzz=^" + regexp.QuoteMeta(t.name) + "$", "-fuzztime=" + c.time.String(),
+		"-fuzzminimizetime=" + minimizeTime, "-parallel=1", "-timeout=0", t.pkg,
+	}
+	if c.fresh {
+		dir, err := os.MkdirTemp("", "fuzz-")
+		if err != nil {
+			return result{target: t, err: err}
+		}
+		defer os.RemoveAll(dir)
+		args = append(args, "-args", "-test.fuzzcachedir="+dir)
+	}
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = c.dir
 	// What the go command starts is in its group: all of it is asked to end, and what is left at the end is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
