@@ -1,7 +1,7 @@
-// Command quicgen writes third_party/quic-go: the quic-go release that this module's go.mod and go.sum pin, with one
-// change, namely that its TLS engine can be replaced.
+// Command quicgen writes third_party/quic-go: the quic-go release that this module's go.mod and go.sum pin, with two
+// changes: its TLS engine can be replaced, and two queues of its server are longer.
 //
-// Why: an iroh node authenticates itself with TLS raw public keys (RFC 7250), which crypto/tls does not have, and
+// Why the engine: an iroh node authenticates itself with TLS raw public keys (RFC 7250), which crypto/tls does not have, and
 // quic-go names *tls.QUICConn, a concrete type, in internal/handshake/crypto_setup.go. The copy names an interface
 // with the eight methods that the file calls. Which engine stands behind it is decided for each connection:
 //
@@ -14,6 +14,13 @@
 // functions pass on untouched. It must still be a proper reader of random bytes: quic-go's server setup makes
 // crypto/tls read a session ticket key from it. The engine is looked for in the config given to quic-go, not in one
 // that a GetConfigForClient callback returns.
+//
+// Why the queues: quic-go keeps 32 complete connections that were not accepted yet and refuses the next, and keeps 8 packets
+// that it answers by a Retry and drops the next. When 200 peers come at the same moment, more handshakes than that complete
+// before whoever calls Accept gets a processor, and those peers, to whom the connection is complete, lose it; or they try
+// again at the same moments and are dropped again, until they give up. Both queues become as long as the one of packets that
+// wait for the server itself, 1,024, which is also how many connections an endpoint admits (iroh/internal/admission).
+// That is 1.5 MB of packets at most.
 //
 // What is trusted: the h1 hash in go.sum. The release is taken from the module cache and hashed again before it is
 // copied. What is not trusted: that a release looks like the one before. Each place that is changed, and each place

@@ -66,7 +66,7 @@ func changedLines(a, b string) []string {
 	return out
 }
 
-func TestRealReleaseIsRewrittenInThreePlacesOnly(t *testing.T) {
+func TestRealReleaseIsRewrittenInFivePlacesOnly(t *testing.T) {
 	p, dir := realRelease(t)
 	root := repository(t, p.Version)
 	if err := run(root, false); err != nil {
@@ -82,7 +82,7 @@ func TestRealReleaseIsRewrittenInThreePlacesOnly(t *testing.T) {
 		rel = filepath.ToSlash(rel)
 		seen[rel] = true
 		switch rel {
-		case setupFile, seamFile, stampName:
+		case setupFile, seamFile, paramsFile, serverFile, stampName:
 			return nil
 		}
 		if read(t, path) != read(t, dir, rel) {
@@ -93,7 +93,7 @@ func TestRealReleaseIsRewrittenInThreePlacesOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []string{"LICENSE", "go.mod", "go.sum", "transport.go", "http3/server.go", "sys_conn_windows.go", setupFile, seamFile} {
+	for _, f := range []string{"LICENSE", "go.mod", "go.sum", "transport.go", "http3/server.go", "sys_conn_windows.go", setupFile, seamFile, paramsFile, serverFile} {
 		if !seen[f] {
 			t.Errorf("%s is missing in the copy", f)
 		}
@@ -103,16 +103,29 @@ func TestRealReleaseIsRewrittenInThreePlacesOnly(t *testing.T) {
 			t.Errorf("%s should not be in the copy", f)
 		}
 	}
-	got := changedLines(read(t, dir, setupFile), read(t, out, setupFile))
-	want := []string{
-		"// Changed by third_party/quicgen: the TLS engine is an interface, see quic_engine.go. DO NOT EDIT.",
-		"",
-		"\tconn    quicConn",
-		"\tcs.conn = newQUICClient(&tls.QUICConfig{",
-		"\tcs.conn = newQUICServer(getQUICConfig(tlsConf, localAddr, remoteAddr))",
-	}
-	if strings.Join(got, "\n") != strings.Join(want, "\n") {
-		t.Errorf("%s: changed lines\n%s\nwant\n%s", setupFile, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	for file, want := range map[string][]string{
+		setupFile: {
+			"// Changed by third_party/quicgen: the TLS engine is an interface, see quic_engine.go. DO NOT EDIT.",
+			"",
+			"\tconn    quicConn",
+			"\tcs.conn = newQUICClient(&tls.QUICConfig{",
+			"\tcs.conn = newQUICServer(getQUICConfig(tlsConf, localAddr, remoteAddr))",
+		},
+		paramsFile: {
+			"// Changed by third_party/quicgen: MaxAcceptQueueSize is larger. DO NOT EDIT.",
+			"",
+			"const MaxAcceptQueueSize = 1024",
+		},
+		serverFile: {
+			"// Changed by third_party/quicgen: retryQueue is longer. DO NOT EDIT.",
+			"",
+			"\t\tretryQueue:                make(chan rejectedPacket, 1024),",
+		},
+	} {
+		got := changedLines(read(t, dir, file), read(t, out, file))
+		if strings.Join(got, "\n") != strings.Join(want, "\n") {
+			t.Errorf("%s: changed lines\n%s\nwant\n%s", file, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
 	}
 }
 

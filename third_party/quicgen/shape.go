@@ -50,11 +50,11 @@ func parseRelease(dir string) (*release, error) {
 	return r, err
 }
 
-// check compares the release with what the rewrite relies on and returns the edits to setupFile.
-func (r *release) check() ([]edit, error) {
+// checkEngine compares the release with what the change of the engine relies on and returns the edits to setupFile.
+func (r *release) checkEngine() ([]edit, error) {
 	setup, ok := r.files[setupFile]
 	if !ok {
-		return nil, fmt.Errorf("%s: expected this file", setupFile)
+		return nil, r.missing(setupFile)
 	}
 	if _, ok := r.files[seamFile]; ok {
 		return nil, fmt.Errorf("%s: expected no such file, its name is taken by the added one", seamFile)
@@ -175,6 +175,8 @@ func (r *release) checkConfig(lit *ast.CompositeLit) error {
 	}
 	return r.differs(lit, "expected TLSConfig: tlsConf in the tls.QUICConfig")
 }
+
+func (r *release) missing(file string) error { return fmt.Errorf("%s: expected this file", file) }
 
 // differs is the error for a place that does not have the expected shape.
 func (r *release) differs(n ast.Node, format string, args ...any) error {

@@ -59,6 +59,15 @@ var shapeCases = []shapeCase{
 	{name: "setup builds another configuration", file: config126, old: "conf = conf.Clone()", new: "conf = fresh(conf)", at: "conf = fresh(conf)", want: "nothing but conf.Clone()"},
 	{name: "engine removed", file: config126, old: "conf.MinVersion = tls.VersionTLS13", new: "conf.Rand = nil", at: "conf.Rand = nil", want: "expected to be left alone"},
 	{name: "server configuration not passed on", file: config126, old: "TLSConfig:           tlsConf,", new: "TLSConfig: nil,", at: "&tls.QUICConfig{", want: "expected TLSConfig: tlsConf"},
+
+	{name: "queue of another length", file: paramsFile, old: "MaxAcceptQueueSize = 32", new: "MaxAcceptQueueSize = 64", at: "MaxAcceptQueueSize = 64", want: "MaxAcceptQueueSize to be 32"},
+	{name: "queue computed", file: paramsFile, old: "MaxAcceptQueueSize = 32", new: "MaxAcceptQueueSize = 4 * 8", at: "MaxAcceptQueueSize = 4", want: "MaxAcceptQueueSize to be 32"},
+	{name: "queue renamed", file: paramsFile, old: "const MaxAcceptQueueSize", new: "const MaxQueue", at: "package protocol", want: "expected a constant MaxAcceptQueueSize"},
+	{name: "queue a variable", file: paramsFile, old: "const MaxAcceptQueueSize", new: "var MaxAcceptQueueSize", at: "package protocol", want: "expected a constant MaxAcceptQueueSize"},
+	{name: "queue made otherwise", file: serverFile, old: "make(chan *Conn, protocol.MaxAcceptQueueSize)", new: "make(chan *Conn, 32)", at: "package quic", want: "with room for protocol.MaxAcceptQueueSize"},
+	{name: "retries of another length", file: serverFile, old: "make(chan rejectedPacket, 8)", new: "make(chan rejectedPacket, 16)", at: "package quic", want: "expected just retryQueue"},
+	{name: "another queue of that length", file: serverFile, old: "make(chan rejectedPacket, 4)", new: "make(chan rejectedPacket, 8)", at: "package quic", want: "expected just retryQueue"},
+	{name: "retries renamed", file: serverFile, old: "retryQueue:                make", new: "retries: make", at: "package quic", want: "expected just retryQueue"},
 }
 
 // apply makes the change of the case in the copy at dir and returns the line that the error must name.
