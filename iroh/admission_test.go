@@ -13,10 +13,10 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/internal/admission"
 )
 
-// visit is the attempt of somebody to connect, until it is called off.
-func visit(e *Endpoint, addr string) (leave context.CancelFunc, err error) {
+// visit is the attempt of somebody to connect, who has proven that the address is his or not, until it is called off.
+func visit(e *Endpoint, addr string, verified bool) (leave context.CancelFunc, err error) {
 	ctx, leave := context.WithCancel(context.Background())
-	if _, err = e.admission.Admit(ctx, &quic.ClientInfo{RemoteAddr: udp(addr)}); err != nil {
+	if _, err = e.admission.Admit(ctx, &quic.ClientInfo{RemoteAddr: udp(addr), AddrVerified: verified}); err != nil {
 		leave()
 	}
 	return leave, err
@@ -32,7 +32,7 @@ func TestRetryUnderLoad(t *testing.T) {
 	server, client := endpoint(t, "127.0.0.1"), endpoint(t, "127.0.0.1")
 	var in []context.CancelFunc
 	for i := range admission.RetryHalfOpen {
-		v, err := visit(server, host(i))
+		v, err := visit(server, host(i), false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,8 +41,8 @@ func TestRetryUnderLoad(t *testing.T) {
 	dialed, accepted := pair(t, client, server)
 	go echo(deadline(t), accepted)
 	roundTrip(t, dialed, []byte("hello"))
-	for i := admission.RetryHalfOpen; i < admission.MaxHalfOpen; i++ {
-		v, err := visit(server, host(i))
+	for i := admission.RetryHalfOpen; i < admission.MaxConns-1; i++ { // one is that of the two above
+		v, err := visit(server, host(i), true)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -103,7 +103,7 @@ func TestFlood(t *testing.T) {
 
 	sent := flood(from, initial, rng)
 	counted := server.admission.Counts()
-	if counted.HalfOpen > admission.MaxHalfOpenPerSource {
+	if counted.HalfOpen > admission.RetryHalfOpenPerSource {
 		t.Errorf("%d handshakes under way", counted.HalfOpen)
 	}
 	if counted.HalfOpen == 0 {

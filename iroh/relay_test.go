@@ -327,8 +327,8 @@ func TestRelayFailures(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	b := relayed(t, server)
-	if _, err := a.Dial(deadline(t), byRelay(b), "other/1"); !errors.Is(err, ErrProtocol) {
+	patient, b := relayed(t, server), relayed(t, server)
+	if _, err := patient.Dial(deadline(t), byRelay(b), "other/1"); !errors.Is(err, ErrProtocol) {
 		t.Errorf("another protocol: %v", err)
 	}
 	none := endpoint(t, "127.0.0.1")

@@ -58,23 +58,26 @@ func source(a net.Addr) netip.Prefix {
 	return p
 }
 
-// share is what one source may have.
-type share struct{ all, halfOpen, retry int }
+// share is what one source may have: connections, and handshakes under way before it is asked for a Retry.
+type share struct{ conns, retry int }
 
 func shareOf(source netip.Prefix) share {
 	if paths.Relayed(source.Addr()) {
-		return share{maxConnsPerRelay, maxHalfOpenPerRelay, retryHalfOpenPerRelay}
+		return share{maxConnsPerRelay, retryHalfOpenPerRelay}
 	}
-	return share{maxConnsPerSource, MaxHalfOpenPerSource, retryHalfOpenPerSource}
+	return share{MaxConnsPerSource, RetryHalfOpenPerSource}
 }
 
 // NeedsRetry reports whether the sender of an Initial must first prove that it receives at its address.
 func (a *Admission) NeedsRetry(from net.Addr) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	src := source(from)
-	s := a.bySource[src]
-	return a.total.HalfOpen >= RetryHalfOpen || s != nil && s.HalfOpen >= shareOf(src).retry
+	return a.needsRetry(source(from))
+}
+
+func (a *Admission) needsRetry(source netip.Prefix) bool {
+	n := a.bySource[source]
+	return a.total.HalfOpen >= RetryHalfOpen || n != nil && n.HalfOpen >= shareOf(source).retry
 }
 
 // Admit gives a new connection its slot, which it keeps until ctx is done.
@@ -86,8 +89,8 @@ func (a *Admission) Admit(ctx context.Context, info *quic.ClientInfo) (context.C
 	if n == nil {
 		n = &Count{}
 	}
-	may := shareOf(s.source)
-	if a.total.HalfOpen >= MaxHalfOpen || a.total.All >= maxConns || n.HalfOpen >= may.halfOpen || n.All >= may.all {
+	// Who proved nothing was not asked to, and the answer may have changed since.
+	if a.total.All >= MaxConns || n.All >= shareOf(s.source).conns || !info.AddrVerified && a.needsRetry(s.source) {
 		return nil, ErrRefused
 	}
 	a.bySource[s.source] = n

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/quic-go/quic-go"
 )
@@ -17,9 +18,14 @@ type visitor struct {
 	leave context.CancelFunc
 }
 
-func visit(a *Admission, addr string) (visitor, error) {
+// visit is an attempt of somebody who proved nothing, comeBack of somebody who passed a Retry.
+func visit(a *Admission, addr string) (visitor, error) { return admit(a, addr, false) }
+
+func comeBack(a *Admission, addr string) (visitor, error) { return admit(a, addr, true) }
+
+func admit(a *Admission, addr string, verified bool) (visitor, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	ctx, err := a.Admit(ctx, &quic.ClientInfo{RemoteAddr: udp(addr)})
+	ctx, err := a.Admit(ctx, &quic.ClientInfo{RemoteAddr: udp(addr), AddrVerified: verified})
 	if err != nil {
 		cancel()
 	}
@@ -33,12 +39,13 @@ func udp(addr string) net.Addr { return net.UDPAddrFromAddrPort(netip.MustParseA
 // host is the address of the i-th of many hosts.
 func host(i int) string { return fmt.Sprintf("10.%d.%d.%d:1", i>>16&255, i>>8&255, i&255) }
 
+// Handshakes from addresses that may be forged are few; those who have proven theirs come in besides, as far as there is room.
 func TestHalfOpenConnectionsAreBounded(t *testing.T) {
 	a := New()
 	var in []visitor
-	for i := range MaxHalfOpen {
-		if got := a.NeedsRetry(udp(host(i))); got != (i >= RetryHalfOpen) {
-			t.Fatalf("retry with %d handshakes under way: %v", i, got)
+	for i := range RetryHalfOpen {
+		if a.NeedsRetry(udp(host(i))) {
+			t.Fatalf("retry with %d handshakes under way", i)
 		}
 		v, err := visit(a, host(i))
 		if err != nil {
@@ -46,17 +53,34 @@ func TestHalfOpenConnectionsAreBounded(t *testing.T) {
 		}
 		in = append(in, v)
 	}
-	if _, err := visit(a, host(MaxHalfOpen)); !errors.Is(err, ErrRefused) {
-		t.Fatalf("handshake %d: %v", MaxHalfOpen, err)
+	if !a.NeedsRetry(udp(host(RetryHalfOpen))) {
+		t.Fatal("no retry")
 	}
-	in[0].established()
-	in[0].established() // the second time counts for nothing
-	v, err := visit(a, host(MaxHalfOpen))
+	if _, err := visit(a, host(RetryHalfOpen)); !errors.Is(err, ErrRefused) {
+		t.Fatalf("handshake %d: %v", RetryHalfOpen, err)
+	}
+	for i := RetryHalfOpen; i < MaxConns; i++ {
+		v, err := comeBack(a, host(i))
+		if err != nil {
+			t.Fatalf("handshake %d: %v", i, err)
+		}
+		in = append(in, v)
+	}
+	if _, err := comeBack(a, host(MaxConns)); !errors.Is(err, ErrRefused) {
+		t.Fatalf("handshake %d: %v", MaxConns, err)
+	}
+	for _, v := range in[RetryHalfOpen-1:] {
+		v.established()
+		v.established() // the second time counts for nothing
+	}
+	if a.total != (Count{All: MaxConns, HalfOpen: RetryHalfOpen - 1}) {
+		t.Errorf("counted %v", a.total)
+	}
+	in[MaxConns-1].leave()
+	a.waitFor(t, MaxConns-1)
+	v, err := visit(a, host(MaxConns))
 	if err != nil {
-		t.Fatalf("after one completed: %v", err)
-	}
-	if _, err := visit(a, host(MaxHalfOpen+1)); !errors.Is(err, ErrRefused) {
-		t.Fatal("one completed, two came in")
+		t.Fatalf("after one left: %v", err)
 	}
 	for _, v := range append(in, v) {
 		v.leave()
@@ -64,6 +88,16 @@ func TestHalfOpenConnectionsAreBounded(t *testing.T) {
 	a.Wait()
 	if a.total != (Count{}) || len(a.bySource) != 0 {
 		t.Errorf("left behind: %v, %v", a.total, a.bySource)
+	}
+}
+
+// waitFor waits until there are n connections.
+func (a *Admission) waitFor(t *testing.T, n int) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); a.Counts().All != n; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("counted %v, want %d", a.Counts(), n)
+		}
 	}
 }
 
@@ -76,18 +110,27 @@ func TestOneSourceCannotTakeAll(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			a := New()
 			var in []visitor
-			for i := range MaxHalfOpenPerSource {
-				if got := a.NeedsRetry(udp(c.same)); got != (i >= retryHalfOpenPerSource) {
+			for i := range MaxConnsPerSource {
+				retry := i >= RetryHalfOpenPerSource
+				if got := a.NeedsRetry(udp(c.same)); got != retry {
 					t.Fatalf("retry with %d handshakes under way: %v", i, got)
 				}
-				v, err := visit(a, c.one)
+				if retry {
+					if _, err := visit(a, c.same); !errors.Is(err, ErrRefused) {
+						t.Fatalf("without proof, with %d handshakes under way: %v", i, err)
+					}
+				}
+				v, err := admit(a, c.one, retry)
 				if err != nil {
 					t.Fatal(err)
 				}
 				in = append(in, v)
 			}
-			if _, err := visit(a, c.same); !errors.Is(err, ErrRefused) {
+			if _, err := comeBack(a, c.same); !errors.Is(err, ErrRefused) {
 				t.Error("the source has more than its share")
+			}
+			for _, v := range in[RetryHalfOpenPerSource:] {
+				v.established()
 			}
 			if a.NeedsRetry(udp(c.other)) {
 				t.Error("another source suffers")
@@ -121,11 +164,11 @@ func TestEstablishedConnectionsAreBounded(t *testing.T) {
 		}
 	}
 	one := func(int) string { return "192.0.2.1:1" }
-	fill(one, maxConnsPerSource)
+	fill(one, MaxConnsPerSource)
 	if _, err := visit(a, one(0)); !errors.Is(err, ErrRefused) {
 		t.Error("one source took more than its share")
 	}
-	fill(host, maxConns-maxConnsPerSource)
+	fill(host, MaxConns-MaxConnsPerSource)
 	if _, err := visit(a, "192.0.2.2:1"); !errors.Is(err, ErrRefused) {
 		t.Error("more connections than the limit")
 	}
