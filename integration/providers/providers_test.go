@@ -1,8 +1,8 @@
 // Package providers has no code of its own: its tests let the downloader fetch from many real providers at once, some of which
-// misbehave, and many peers at once from the provider, and tell what that costs.
+// misbehave, and many peers at once from a daemon, and tell what that costs.
 //
-// Environment: BRIDGE_PROVIDERS_MIB is how large the blob is (64 by default, `make providers` takes 1024). From 1024 on the figures of the issues are
-// limits; below, what does not grow with the size is allowed for.
+// Environment: BRIDGE_PROVIDERS_MIB is how large the blob is (64 by default, `make providers` takes 1024). From 1024 on the times of docs/benchmarks.md
+// are limits; below, what does not grow with the size is allowed for.
 package providers
 
 import (
@@ -29,7 +29,7 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
-// full is the size from which the figures of the issues are limits.
+// full is the size from which the times of docs/benchmarks.md are limits.
 const full = 1024
 
 // size is how many bytes the blob has.
