@@ -111,7 +111,7 @@ func waitFor(t testing.TB, c <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-c:
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("it does not come")
 	}
 }

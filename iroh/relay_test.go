@@ -151,12 +151,14 @@ func TestDirectWinsWhereItAnswers(t *testing.T) {
 	a, b := relayed(t, server), relayed(t, server)
 	serve(t, b)
 	for range 5 {
+		began := time.Now()
 		c, err := a.Dial(deadline(t), b.Addr(), testALPN)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.Path().Addr != b.socket.local {
-			t.Errorf("path %v", c.Path())
+		// It need not answer before the relay is tried, on a machine that has other things to do.
+		if took := time.Since(began); c.Path().Addr != b.socket.local && took < relayStagger {
+			t.Errorf("path %v after %s", c.Path(), took)
 		}
 		c.CloseWithError(0, "")
 	}
@@ -327,8 +329,8 @@ func TestRelayFailures(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	patient, b := relayed(t, server), relayed(t, server)
-	if _, err := patient.Dial(deadline(t), byRelay(b), "other/1"); !errors.Is(err, ErrProtocol) {
+	b := relayed(t, server)
+	if _, err := relayed(t, server).Dial(deadline(t), byRelay(b), "other/1"); !errors.Is(err, ErrProtocol) {
 		t.Errorf("another protocol: %v", err)
 	}
 	none := endpoint(t, "127.0.0.1")

@@ -37,20 +37,21 @@ func TestSocketAndRelayVanish(t *testing.T) {
 		if err == nil {
 			t.Error("somebody was accepted")
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Error("accept waits on")
 	}
 	if _, err := e.Dial(deadline(t), ticket.EndpointAddr{ID: other.ID(), Direct: []netip.AddrPort{other.socket.local}}, testALPN); err == nil {
 		t.Error("dialed without a socket")
 	}
+	eventually(t, "it is seen that the relay is gone", func() bool { return !e.RelayStates()[0].Connected })
 	start := time.Now()
 	r := e.Report(deadline(t))
-	if took := time.Since(start); took > reportTime+time.Second || r.NAT != NATUnknown || len(r.Relays) != 1 || r.Relays[0].Err == "" || r.Relays[0].QUICErr == "" {
+	if took := time.Since(start); took > 3*reportTime || r.NAT != NATUnknown || len(r.Relays) != 1 || r.Relays[0].Err == "" || r.Relays[0].QUICErr == "" {
 		t.Errorf("after %s: %+v", took, r)
 	}
 	start = time.Now()
 	_ = e.Close() // its error is that the socket is closed already
-	if took := time.Since(start); took > 3*time.Second {
+	if took := time.Since(start); took > 15*time.Second {
 		t.Errorf("close took %s", took)
 	}
 	dialed.CloseWithError(0, "")
