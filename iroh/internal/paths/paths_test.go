@@ -107,7 +107,7 @@ func messages(n int) []ipv4.Message {
 // read reads n packets with their sources.
 func read(t testing.TB, c *Conn, n int) (data []string, from []net.Addr) {
 	t.Helper()
-	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	c.SetReadDeadline(time.Now().Add(20 * time.Second))
 	defer c.SetReadDeadline(time.Time{})
 	for len(data) < n {
 		ms := messages(3)
@@ -129,19 +129,24 @@ func TestBothKindsAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	got := make(chan []string)
-	go func() { // the reader waits before anything comes
-		data, _ := read(t, c, 5)
-		got <- data
-	}()
-	time.Sleep(20 * time.Millisecond)
-	l.bring(c, id(1), 3, "abcdefgh")
-	time.Sleep(20 * time.Millisecond)
-	out.Write([]byte("udp"))
-	time.Sleep(20 * time.Millisecond)
-	l.bring(c, id(1), 0, "single")
-	if s := fmt.Sprint(<-got); s != "[abc def gh udp single]" {
-		t.Errorf("got %s", s)
+	for _, step := range []struct {
+		bring func()
+		want  string
+	}{
+		{func() { l.bring(c, id(1), 3, "abcdefgh") }, "[abc def gh]"},
+		{func() { out.Write([]byte("udp")) }, "[udp]"},
+		{func() { l.bring(c, id(1), 0, "single") }, "[single]"},
+	} {
+		var bringing sync.WaitGroup
+		bringing.Go(func() {
+			time.Sleep(20 * time.Millisecond) // the reader waits before anything comes
+			step.bring()
+		})
+		data, _ := read(t, c, strings.Count(step.want, " ")+1)
+		bringing.Wait()
+		if s := fmt.Sprint(data); s != step.want {
+			t.Errorf("got %s, want %s", s, step.want)
+		}
 	}
 }
 
@@ -234,13 +239,16 @@ func initial(n byte, rest string) string { return "\xc3\x00\x00\x00\x01" + strin
 
 func TestFirstPacketsWaitForTheirTwins(t *testing.T) {
 	c, l := open(t), newLoop(t, "https://a")
-	l.bring(c, id(1), 0, initial(20, "first"))
-	l.bring(c, id(1), 0, initial(8, "to an id of ours"))
-	l.bring(c, id(1), 0, "\x40short header")
-	began := time.Now()
-	data, _ := read(t, c, 3)
-	if took := time.Since(began); data[2] != initial(20, "first") || took < holdFirst-5*time.Millisecond || took > 20*holdFirst {
-		t.Errorf("after %v: %q", took, data)
+	for late := true; late; { // a machine that is busy may not bring the others in time
+		began := time.Now()
+		l.bring(c, id(1), 0, initial(20, "first"))
+		l.bring(c, id(1), 0, initial(8, "to an id of ours"))
+		l.bring(c, id(1), 0, "\x40short header")
+		late = time.Since(began) >= holdFirst
+		data, _ := read(t, c, 3)
+		if took := time.Since(began); !late && data[2] != initial(20, "first") || took < holdFirst {
+			t.Errorf("after %v: %q", took, data)
+		}
 	}
 	for range 2 * maxHeld { // more are not kept, and Stop drops them all
 		go l.bring(c, id(1), 0, initial(20, "flood"))
@@ -287,7 +295,7 @@ func TestDetour(t *testing.T) {
 	d.WriteMsgUDP([]byte("directly"), nil, r.Addr())
 	d.WriteTo([]byte("as well"), r.Addr())
 	c.WriteMsgUDP([]byte("by relay"), nil, r.Addr())
-	peer.SetReadDeadline(time.Now().Add(5 * time.Second))
+	peer.SetReadDeadline(time.Now().Add(20 * time.Second))
 	for _, want := range []string{"directly", "as well"} {
 		buf := make([]byte, 100)
 		n, from, err := peer.ReadFrom(buf)

@@ -26,7 +26,7 @@ func TestWatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := open(t)
-			c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			c.SetReadDeadline(time.Now().Add(20 * time.Second))
 			watched, other := socket(t), socket(t)
 			send := func(from *net.UDPConn, text string) {
 				t.Helper()
