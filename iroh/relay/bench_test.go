@@ -13,10 +13,10 @@ import (
 func BenchmarkRelay(b *testing.B) {
 	server := peertest.Relay(b, peer.RelayConfig{})
 	var arrived atomic.Int64
-	a := join(b, server.URL, nil).ready(b)
+	a := join(b, server.URL, nil).reachable(b)
 	to := join(b, server.URL, nil, func(c *Config) {
 		c.Receive = func(r *Received) { arrived.Add(int64(len(r.Data))); r.Release() }
-	}).ready(b)
+	}).reachable(b)
 	data := make([]byte, 16*1200)
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
