@@ -38,7 +38,7 @@ func TestLimitConnections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, end := blobstest.Exchange(t, conn, request, true, 5*time.Second)
+		_, end := blobstest.Exchange(t, conn, request, true, 30*time.Second)
 		if !want {
 			<-conn.Done()
 		}
@@ -83,16 +83,16 @@ func TestLimitRequests(t *testing.T) {
 		}
 		held = append(held, r)
 	}
-	if _, end := blobstest.Exchange(t, conn, request, true, 5*time.Second); end != "Reset(2)" {
+	if _, end := blobstest.Exchange(t, conn, request, true, 30*time.Second); end != "Reset(2)" {
 		t.Errorf("the fourth: %s", end)
 	}
 	for _, r := range held {
 		r.Close()
 	}
 	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		if _, end := blobstest.Exchange(t, conn, request, true, 5*time.Second); end == "FIN" {
+		if _, end := blobstest.Exchange(t, conn, request, true, 30*time.Second); end == "FIN" {
 			break
-		} else if time.Since(start) > 5*time.Second {
+		} else if time.Since(start) > 30*time.Second {
 			t.Fatalf("afterwards: %s", end)
 		}
 	}
@@ -101,7 +101,7 @@ func TestLimitRequests(t *testing.T) {
 	var answered, refused int
 	start := time.Now()
 	for range 3000 {
-		switch _, end := blobstest.Exchange(t, conn, request, true, 5*time.Second); end {
+		switch _, end := blobstest.Exchange(t, conn, request, true, 30*time.Second); end {
 		case "FIN":
 			answered++
 		case "Reset(2)":
@@ -123,7 +123,7 @@ func TestLimitBytes(t *testing.T) {
 	addr := blobstest.Provide(t, blobs.ProviderConfig{Store: s, Limits: provider.Limits{Peer: provider.Limit{ByteRate: 2 << 20}}})
 	var fetches sync.WaitGroup
 	start := time.Now()
-	for range 3 { // peers
+	for range 12 { // peers, who would take 17 s if they shared the rate
 		fetches.Go(func() {
 			d := downloader.New(downloader.Config{Store: blobstest.OpenStore(t), Endpoint: blobstest.Endpoint(t)})
 			if _, err := d.Fetch(blobstest.Deadline(t), []ticket.EndpointAddr{addr}, hash, ticket.Raw, nil); err != nil {
@@ -132,7 +132,7 @@ func TestLimitBytes(t *testing.T) {
 		})
 	}
 	fetches.Wait()
-	if took := time.Since(start); took < time.Second || took > 5*time.Second {
+	if took := time.Since(start); took < time.Second || took > 15*time.Second {
 		t.Errorf("3 MiB at 2 MiB/s took %v", took)
 	}
 	from := blobstest.OpenStore(t)
@@ -142,7 +142,7 @@ func TestLimitBytes(t *testing.T) {
 	if _, err := blobs.Push(blobstest.Deadline(t), conn, blobs.PushConfig{Store: from}, push, ticket.Raw, nil); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(start); took < time.Second || took > 5*time.Second {
+	if took := time.Since(start); took < time.Second || took > 30*time.Second {
 		t.Errorf("pushing 3 MiB at 2 MiB/s took %v", took)
 	}
 }
@@ -179,7 +179,7 @@ func TestLimitMemory(t *testing.T) {
 	hash := blobstest.Put(t, s, blobstest.RandomBytes(1, 4<<20))
 	var handled atomic.Int64
 	addr := blobstest.Provide(t, blobs.ProviderConfig{
-		Store: s, IdleTimeout: 4 * time.Second, Limits: provider.Limits{Memory: 16 << 20},
+		Store: s, IdleTimeout: time.Minute, Limits: provider.Limits{Memory: 16 << 20},
 		Policy: blobstest.PolicyFunc(func(bao.Hash) bool { handled.Add(1); return true }),
 	})
 	before := heap()

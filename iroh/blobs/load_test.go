@@ -153,7 +153,7 @@ func TestProviderLongRequests(t *testing.T) {
 	var answered atomic.Int64
 	for range 50 {
 		running.Go(func() {
-			received, end := blobstest.Exchange(t, conn, request, true, 10*time.Second)
+			received, end := blobstest.Exchange(t, conn, request, true, time.Minute)
 			if end == "FIN" && len(received) == 108 {
 				answered.Add(1)
 			} else if end != "Reset(2)" {
@@ -166,7 +166,7 @@ func TestProviderLongRequests(t *testing.T) {
 		t.Error("none is answered")
 	}
 	for range 10 {
-		if received, end := blobstest.Exchange(t, conn, request, true, 10*time.Second); end != "FIN" || len(received) != 108 {
+		if received, end := blobstest.Exchange(t, conn, request, true, time.Minute); end != "FIN" || len(received) != 108 {
 			t.Errorf("alone: %d bytes, %s", len(received), end)
 		}
 	}

@@ -264,8 +264,9 @@ func TestPushMany(t *testing.T) {
 	}
 }
 
-// rawPush sends bytes as a push and waits for how the target ends it: the code with which it stops our side, or -1 when it takes all.
-func rawPush(t testing.TB, conn *iroh.Conn, request PushRequest, data []byte) string {
+// rawPush sends bytes as a push and waits for how the target ends it: by the code with which it stops our side, or, when it does not
+// and the blob has come into its store, as "taken".
+func rawPush(t testing.TB, conn *iroh.Conn, to *store.Store, blob bao.Hash, request PushRequest, data []byte) string {
 	t.Helper()
 	stream, err := conn.OpenStream(blobstest.Deadline(t))
 	if err != nil {
@@ -274,12 +275,23 @@ func rawPush(t testing.TB, conn *iroh.Conn, request PushRequest, data []byte) st
 	defer stream.CancelWrite(0)
 	defer stream.CancelRead(0)
 	_, err = stream.Write(append(request.Append(nil), data...))
-	if err == nil {
+	stored := false
+	for end := time.Now().Add(30 * time.Second); err == nil; {
 		select {
 		case <-stream.Context().Done():
 			err = context.Cause(stream.Context())
-		case <-time.After(700 * time.Millisecond):
+			continue
+		case <-time.After(100 * time.Millisecond):
+		}
+		switch status, statusErr := to.Status(blob); {
+		case statusErr != nil:
+			t.Fatal(statusErr)
+		case stored:
 			return "taken"
+		case time.Now().After(end):
+			return "open"
+		default:
+			stored = status.State == store.Complete // and is not stopped a moment later
 		}
 	}
 	return blobstest.StreamEnd(err)
@@ -317,7 +329,7 @@ func TestPushHostile(t *testing.T) {
 			t.Parallel()
 			s := blobstest.OpenStore(t)
 			conn := blobstest.Between(t, ProviderConfig{Store: s}, 1<<20)
-			if end := rawPush(t, conn, c.request, c.data); end != c.end {
+			if end := rawPush(t, conn, s, hash, c.request, c.data); end != c.end {
 				t.Errorf("ends with %s, want %s", end, c.end)
 			}
 			for status, err := range s.All() {
@@ -328,7 +340,7 @@ func TestPushHostile(t *testing.T) {
 				t.Errorf("left: tag %s", tag.Name)
 			}
 			// The quota is whole again, and the connection good.
-			if end := rawPush(t, conn, whole, good); end != "taken" {
+			if end := rawPush(t, conn, s, hash, whole, good); end != "taken" {
 				t.Errorf("after it: %s", end)
 			}
 			blobstest.WantBlob(t, s, data)
@@ -353,7 +365,7 @@ func TestPushOtherSize(t *testing.T) {
 	_, _ = stream.Write(append(request.Append(nil), lie...))
 	_ = stream.Close()
 	heard.Of(t, provider.Aborted, 1)
-	if end := rawPush(t, conn, request, good); end != "taken" {
+	if end := rawPush(t, conn, s, bao.Sum(data), request, good); end != "taken" {
 		t.Error(end)
 	}
 	blobstest.WantBlob(t, s, data)
@@ -393,7 +405,7 @@ func TestPushQuota(t *testing.T) {
 	first, second := blobstest.Put(t, from, one), blobstest.Put(t, from, two)
 	push := func(hash bao.Hash) error {
 		conn := blobstest.Between(t, ProviderConfig{Store: to}, 1<<20)
-		_, err := Push(blobstest.Deadline(t), conn, PushConfig{Store: from, StallTimeout: 2 * time.Second}, hash, ticket.Raw, nil)
+		_, err := Push(blobstest.Deadline(t), conn, PushConfig{Store: from, StallTimeout: 20 * time.Second}, hash, ticket.Raw, nil)
 		return err
 	}
 	if err := push(first); err != nil {
@@ -419,7 +431,7 @@ func TestPushQuota(t *testing.T) {
 	for i := range 20 {
 		hash := blobstest.Put(t, from, blobstest.RandomBytes(uint64(100+i), 100<<10))
 		running.Go(func() {
-			_, _ = Push(blobstest.Deadline(t), conn, PushConfig{Store: from, StallTimeout: 2 * time.Second}, hash, ticket.Raw, nil)
+			_, _ = Push(blobstest.Deadline(t), conn, PushConfig{Store: from, StallTimeout: 20 * time.Second}, hash, ticket.Raw, nil)
 		})
 	}
 	running.Wait()
@@ -455,7 +467,7 @@ func TestPushRefused(t *testing.T) {
 	blobstest.WantNothing(t, to)
 
 	forbidding := ProviderConfig{Store: to, Policy: blobstest.PolicyFunc(func(h bao.Hash) bool { return h != hash })}
-	if end := rawPush(t, blobstest.Between(t, forbidding, 1<<30), PushRequest{Get: GetRequest{Hash: hash, Ranges: WholeBlob()}}, blobstest.AnswerFor(t, data, bao.All())); end != "Reset(1)" {
+	if end := rawPush(t, blobstest.Between(t, forbidding, 1<<30), to, hash, PushRequest{Get: GetRequest{Hash: hash, Ranges: WholeBlob()}}, blobstest.AnswerFor(t, data, bao.All())); end != "Reset(1)" {
 		t.Errorf("forbidden blob: %s", end)
 	}
 	blobstest.WantNothing(t, to)
@@ -523,8 +535,8 @@ func TestGivenUpIsNotThere(t *testing.T) {
 		hash := blobstest.Put(t, from, data)
 		blobstest.Put(t, to, data)
 		leaving.hashes.Store(hash, nil)
-		answer, end := blobstest.Exchange(t, conn, GetRequest{Hash: hash, Ranges: WholeBlob()}.Append(nil), true, 5*time.Second)
-		if missing, want := blobstest.Exchange(t, conn, GetRequest{Hash: bao.Sum([]byte("nobody has it")), Ranges: WholeBlob()}.Append(nil), true, 5*time.Second); len(answer) != len(missing) || end != want {
+		answer, end := blobstest.Exchange(t, conn, GetRequest{Hash: hash, Ranges: WholeBlob()}.Append(nil), true, 30*time.Second)
+		if missing, want := blobstest.Exchange(t, conn, GetRequest{Hash: bao.Sum([]byte("nobody has it")), Ranges: WholeBlob()}.Append(nil), true, 30*time.Second); len(answer) != len(missing) || end != want {
 			t.Errorf("%d bytes: get: %d bytes and %s", size, len(answer), end)
 		}
 		o, err := Observe(blobstest.Deadline(t), conn, hash)

@@ -54,7 +54,7 @@ func (r *Recorder) Of(t testing.TB, kind provider.Kind, n int) (found []provider
 		if len(found) >= n {
 			return found
 		}
-		if time.Since(start) > 10*time.Second {
+		if time.Since(start) > 30*time.Second {
 			t.Fatalf("%d events %v, want %d", len(found), kind, n)
 		}
 	}
