@@ -50,7 +50,7 @@ func isolated(t *testing.T) bool {
 
 func outside(t *testing.T) {
 	peertest.Rust(t)
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=2m")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=5m")
 	cmd.Env = append(os.Environ(), inside+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() != 0 {
@@ -113,12 +113,22 @@ func TestOverOneNetworkOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, n := range map[string]*mdns.Node{"on the same end": one, "on the other end": two, "on all": everywhere} {
-		if r, err := n.Resolve(t.Context(), k.ID()); err != nil || !r.Equal(rec) {
+		if r, err := find(t, n, k.ID()); err != nil || !r.Equal(rec) {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 	}
 	if r, err := apart.Resolve(t.Context(), k.ID()); !errors.Is(err, discovery.ErrNotFound) {
 		t.Errorf("on another network: %+v, %v", r, err)
+	}
+}
+
+// find asks until somebody answers: on a machine that is busy the others may not be there yet.
+func find(t *testing.T, from discovery.Source, id key.EndpointID) (r record.Record, err error) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; {
+		if r, err = from.Resolve(t.Context(), id); !errors.Is(err, discovery.ErrNotFound) || time.Now().After(end) {
+			return r, err
+		}
 	}
 }
 
@@ -182,6 +192,9 @@ func TestWeFindRust(t *testing.T) {
 	r := discovery.NewResolver(discovery.ResolverConfig{Sources: []discovery.Source{n}})
 	defer r.Close()
 	start := time.Now()
+	if _, err := find(t, n, id); err != nil {
+		t.Fatal(err)
+	}
 	addr, err := r.Resolve(t.Context(), id)
 	if err != nil || len(addr.Direct) == 0 || addr.Direct[0].String() != node.Addrs[0] {
 		t.Fatalf("found %v, %v; want %v", addr.Direct, err, node.Addrs)
@@ -195,7 +208,7 @@ func TestWeFindRust(t *testing.T) {
 	node.Stop()
 	gone := time.Now()
 	for len(n.Peers()) > 0 {
-		if time.Since(gone) > 20*time.Second {
+		if time.Since(gone) > time.Minute {
 			t.Fatal("the endpoint is still remembered")
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -224,7 +237,7 @@ func TestRustFindsUs(t *testing.T) {
 	t.Logf("found and dialed after %s", time.Since(start))
 	// So does another program of ours on the same machine.
 	other := listen(t, newKey(t).ID())
-	r, err := other.Resolve(t.Context(), k.ID())
+	r, err := find(t, other, k.ID())
 	if err != nil || r.UserData != "hello" || len(r.Addr.Direct) != 1 || r.Addr.Direct[0] != us.Addr().Direct[0] {
 		t.Errorf("%+v, %v", r, err)
 	}
