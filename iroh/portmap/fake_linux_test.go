@@ -209,8 +209,13 @@ func (g *fakeIGD) mapper(t *testing.T, cfg Config) *Mapper { return mapperAt(t, 
 
 func mapperAt(t *testing.T, gateway netip.Addr, cfg Config) *Mapper {
 	t.Helper()
+	return mapperAtPace(t, gateway, cfg, quick())
+}
+
+func mapperAtPace(t *testing.T, gateway netip.Addr, cfg Config, p pace) *Mapper {
+	t.Helper()
 	cfg.Gateway, cfg.Port, cfg.Logger = gateway, 4022, logger(t)
-	m, err := start(cfg, quick())
+	m, err := start(cfg, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +226,7 @@ func mapperAt(t *testing.T, gateway netip.Addr, cfg Config) *Mapper {
 // trouble waits for an error in the status.
 func trouble(t *testing.T, m *Mapper) string {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if err := m.Status().Err; err != nil {
 			return err.Error()
 		}

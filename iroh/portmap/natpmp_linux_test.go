@@ -193,9 +193,10 @@ func TestNATPMPLongLease(t *testing.T) {
 	m := mapperAt(t, g.ip, Config{Lifetime: 2 * time.Second})
 	await(t, m, true)
 	first := m.Status().Renewed
-	time.Sleep(1500 * time.Millisecond)
-	if m.Status().Renewed == first {
-		t.Error("it is not renewed")
+	for end := time.Now().Add(time.Minute); m.Status().Renewed == first; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it is not renewed")
+		}
 	}
 }
 
@@ -203,16 +204,16 @@ func TestNATPMPLongLease(t *testing.T) {
 func TestLeaseRunsOut(t *testing.T) {
 	t.Parallel()
 	g := newPMP(t)
-	m := mapperAt(t, g.ip, Config{Lifetime: 4 * time.Second})
-	await(t, m, true)
 	began := time.Now()
+	m := mapperAt(t, g.ip, Config{Lifetime: 10 * time.Second})
+	await(t, m, true)
 	g.with(func() { g.result = 2 })
 	text := trouble(t, m)
 	if !m.External().IsValid() || !strings.Contains(text, "not allowed") {
 		t.Errorf("the address is gone at once: %s", text)
 	}
 	await(t, m, false)
-	if took := time.Since(began); took < 3*time.Second {
+	if took := time.Since(began); took < 9*time.Second {
 		t.Errorf("the address is gone after %s", took)
 	}
 }

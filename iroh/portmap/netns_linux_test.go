@@ -212,6 +212,9 @@ deny 0-65535 0.0.0.0/0 0-65535
 `, yes[upnp], yes[natpmp])
 	must(w.t, os.WriteFile(file, []byte(config), 0o600))
 	must(w.t, w.router.Nft(context.Background(), "flush ruleset\n"+firewall))
+	if w.mappings() != 0 {
+		w.t.Fatal("the restarted router has mappings still")
+	}
 	ready := strings.Count(w.log.String(), listening)
 	w.daemon = w.command(w.router, "miniupnpd", "-d", "-f", file, "-P", filepath.Join(w.dir, "pid"))
 	w.daemon.Stdout, w.daemon.Stderr = w.log, w.log
@@ -219,7 +222,7 @@ deny 0-65535 0.0.0.0/0 0-65535
 	must(w.t, w.daemon.Start())
 	running := w.daemon
 	w.t.Cleanup(func() { w.end(running) })
-	for end := time.Now().Add(20 * time.Second); strings.Count(w.log.String(), listening) == ready; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); strings.Count(w.log.String(), listening) == ready; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			w.t.Fatalf("miniupnpd does not begin to listen:\n%s", w.log)
 		}
@@ -238,7 +241,14 @@ func (w *town) end(daemon *exec.Cmd) {
 
 // mapped reports whether the router translates an external port.
 func (w *town) mapped(port uint16) bool {
-	return strings.Contains(w.in(w.router, "nft", "list", "chain", "inet", "filter", "prerouting_miniupnpd"), fmt.Sprintf("dport %d", port))
+	return strings.Contains(w.prerouting(), fmt.Sprintf("dport %d", port))
+}
+
+// mappings counts the ports that the router translates.
+func (w *town) mappings() int { return strings.Count(w.prerouting(), "dport ") }
+
+func (w *town) prerouting() string {
+	return w.in(w.router, "nft", "list", "chain", "inet", "filter", "prerouting_miniupnpd")
 }
 
 // socketOutside opens a UDP socket in the internet.
@@ -271,7 +281,7 @@ func (s *syncBuffer) String() string {
 // await waits until an external address is there or, if want is zero, is not there any more.
 func await(t *testing.T, m *Mapper, want bool) netip.AddrPort {
 	t.Helper()
-	end := time.After(20 * time.Second)
+	end := time.After(time.Minute)
 	for {
 		changed := m.Changed()
 		if a := m.External(); a.IsValid() == want {

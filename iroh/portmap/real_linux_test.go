@@ -1,6 +1,7 @@
 package portmap
 
 import (
+	"crypto/rand"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -29,18 +30,26 @@ func listen(t *testing.T) (*net.UDPConn, uint16) {
 	return conn, conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 }
 
-// arrives reports whether a datagram that is sent from outside to an address comes in.
+// arrives reports whether what is sent from outside to an address comes in. It is sent again and again, since a router may show
+// a mapping before all of its rules are there.
 func arrives(t *testing.T, from, at *net.UDPConn, to netip.AddrPort, wait time.Duration) bool {
 	t.Helper()
-	if _, err := from.WriteToUDPAddrPort([]byte("from outside"), to); err != nil {
-		t.Fatal(err)
-	}
-	if err := at.SetReadDeadline(time.Now().Add(wait)); err != nil {
-		t.Fatal(err)
-	}
+	text := rand.Text() // not what an earlier call has sent
 	b := make([]byte, 100)
-	n, _, err := at.ReadFromUDPAddrPort(b)
-	return err == nil && string(b[:n]) == "from outside"
+	for end := time.Now().Add(wait); time.Now().Before(end); {
+		if _, err := from.WriteToUDPAddrPort([]byte(text), to); err != nil {
+			t.Fatal(err)
+		}
+		if err := at.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		for n, err := 0, error(nil); err == nil; {
+			if n, _, err = at.ReadFromUDPAddrPort(b); err == nil && string(b[:n]) == text {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func TestRealGateway(t *testing.T) {
@@ -71,7 +80,7 @@ func wholeLife(t *testing.T, protocol Protocol) {
 	if s.Protocol != protocol || s.Gateway.String() != routerIP || s.External != external || s.Err != nil || time.Since(s.Renewed) > time.Minute {
 		t.Errorf("status %+v", s)
 	}
-	if !w.mapped(port) || !arrives(t, outside, conn, external, 5*time.Second) {
+	if !w.mapped(port) || !arrives(t, outside, conn, external, 30*time.Second) {
 		t.Fatalf("nothing comes in; the router says\n%s", w.log)
 	}
 
@@ -81,15 +90,12 @@ func wholeLife(t *testing.T, protocol Protocol) {
 		w.stop()
 		time.Sleep(away)
 		w.start(protocol == UPnP, protocol == NATPMP)
-		if w.mapped(port) {
-			t.Fatal("the restarted router still has the mapping")
-		}
-		for end := time.Now().Add(20 * time.Second); !w.mapped(port); time.Sleep(100 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); !w.mapped(port); time.Sleep(100 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("the mapping does not come back: %+v; the router says\n%s", m.Status(), w.log)
 			}
 		}
-		if external := await(t, m, true); !arrives(t, outside, conn, external, 5*time.Second) {
+		if external := await(t, m, true); !arrives(t, outside, conn, external, 30*time.Second) {
 			t.Error("nothing comes in after the restart")
 		}
 	}
@@ -115,26 +121,26 @@ func TestRealLeaseIsRenewed(t *testing.T) {
 			}
 			w.start(protocol == UPnP, protocol == NATPMP)
 			_, port := listen(t)
-			m, err := start(Config{Port: port, Lifetime: 4 * time.Second, Logger: logger(t)}, quick())
+			m, err := start(Config{Port: port, Lifetime: 6 * time.Second, Logger: logger(t)}, quick())
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer m.Close()
 			await(t, m, true)
 			first := m.Status().Renewed
-			for range 40 {
+			for time.Since(first) < 12*time.Second {
 				time.Sleep(200 * time.Millisecond)
 				if !w.mapped(port) {
 					t.Fatalf("%s after the first lease the mapping is gone; the router says\n%s", time.Since(first), w.log)
 				}
 			}
-			if renewed := m.Status().Renewed; renewed.Sub(first) < 4*time.Second {
+			if renewed := m.Status().Renewed; renewed.Sub(first) < 6*time.Second {
 				t.Errorf("renewed after %s only", renewed.Sub(first))
 			}
 			// What happens when the process is killed.
 			m.cancel()
 			m.wg.Wait()
-			for end := time.Now().Add(20 * time.Second); w.mapped(port); time.Sleep(200 * time.Millisecond) {
+			for end := time.Now().Add(time.Minute); w.mapped(port); time.Sleep(200 * time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatal("the lease does not end")
 				}
@@ -179,7 +185,7 @@ func TestRealPortIsTaken(t *testing.T) {
 			if external.Port() == port {
 				t.Error("the other machine's port was taken")
 			}
-			if !arrives(t, w.socketOutside(), conn, external, 5*time.Second) {
+			if !arrives(t, w.socketOutside(), conn, external, 30*time.Second) {
 				t.Errorf("nothing comes in at %s; the router says\n%s", external, w.log)
 			}
 			if err := m.Close(); err != nil {
@@ -217,7 +223,7 @@ func TestRealGatewayIsOfNoUse(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer m.Close()
-			for end := time.Now().Add(20 * time.Second); m.Status().Err == nil; time.Sleep(50 * time.Millisecond) {
+			for end := time.Now().Add(time.Minute); m.Status().Err == nil; time.Sleep(50 * time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatalf("no error: %+v", m.Status())
 				}
@@ -257,7 +263,7 @@ func TestRealMove(t *testing.T) {
 	w.ip(w.router, "addr add 192.168.78.254/24 dev eth0")
 	w.ip(nil, "addr add 192.168.78.2/24 dev eth0", "route add default via "+routerIP)
 	external := await(t, m, true)
-	if !arrives(t, w.socketOutside(), conn, external, 5*time.Second) {
+	if !arrives(t, w.socketOutside(), conn, external, 30*time.Second) {
 		t.Error("nothing comes in")
 	}
 }
