@@ -77,7 +77,7 @@ func TestLatePeer(t *testing.T) {
 }
 
 func TestLocalBlocks(t *testing.T) {
-	a, b := start(t, Config{}), start(t, Config{Stall: 200 * time.Millisecond})
+	a, b := start(t, Config{}), start(t, Config{Stall: 3 * time.Second})
 	connect(t, a.h, b.h, "/tcp/")
 	data := []byte("at home")
 	c := b.blocks.add(t, data)
@@ -110,7 +110,7 @@ func TestSingleFlight(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			got, err := s.Block(timeout(t, 10*time.Second), c)
+			got, err := s.Block(timeout(t, time.Minute), c)
 			if err != nil || !bytes.Equal(got, data) {
 				t.Errorf("%d bytes, %v", len(got), err)
 			}
@@ -125,7 +125,8 @@ func TestSingleFlight(t *testing.T) {
 }
 
 func TestNotFound(t *testing.T) {
-	a, b := start(t, Config{}), start(t, Config{Stall: 300 * time.Millisecond})
+	const stall = 3 * time.Second
+	a, b := start(t, Config{}), start(t, Config{Stall: stall})
 	connect(t, a.h, b.h, "/tcp/")
 	c := sum(t, 1, cid.Raw, mh.SHA2_256, []byte("nobody has it"))
 	s := session(t, b.Exchange, a.h.ID())
@@ -134,13 +135,11 @@ func TestNotFound(t *testing.T) {
 	if !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), c.String()) {
 		t.Errorf("got %v", err)
 	}
-	if d := time.Since(begun); d < 300*time.Millisecond || d > 5*time.Second {
+	if d := time.Since(begun); d < stall || d > 10*stall {
 		t.Errorf("after %v", d)
 	}
 	// The want stands: when the peer has come to have the block, it sends it.
-	if n := a.Wants(); n != 1 {
-		t.Errorf("%d wants", n)
-	}
+	eventually(t, time.Minute, "the want is there", func() bool { return a.Wants() == 1 })
 	a.blocks.put(c, []byte("nobody has it"))
 	if err := a.Notify(context.Background(), c); err != nil {
 		t.Fatal(err)
@@ -188,7 +187,7 @@ func testEnd(t *testing.T, name string, s *Session, c cid.Cid, end func(*Session
 		if !errors.Is(err, ErrClosed) {
 			t.Errorf("%s: %v", name, err)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Errorf("%s: Block does not return", name)
 	}
 	if _, err := s.Block(context.Background(), c); !errors.Is(err, ErrClosed) {

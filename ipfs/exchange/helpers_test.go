@@ -166,7 +166,7 @@ func addr(t testing.TB, h *host.Host, transport string) string {
 
 func connect(t testing.TB, from, to *host.Host, transport string) {
 	t.Helper()
-	if err := from.Connect(timeout(t, 10*time.Second), addr(t, to, transport)); err != nil {
+	if err := from.Connect(timeout(t, time.Minute), addr(t, to, transport)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -187,7 +187,7 @@ func session(t testing.TB, x *Exchange, peers ...peer.ID) *Session {
 
 func wantBlock(t testing.TB, s *Session, c cid.Cid, want []byte) {
 	t.Helper()
-	got, err := s.Block(timeout(t, 20*time.Second), c)
+	got, err := s.Block(timeout(t, time.Minute), c)
 	if err != nil {
 		t.Fatal(err)
 	}

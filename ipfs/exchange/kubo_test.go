@@ -99,7 +99,7 @@ func (k *kubo) daemon() {
 		if !ok {
 			k.t.Fatal("the daemon ended")
 		}
-	case <-time.After(60 * time.Second):
+	case <-time.After(3 * time.Minute):
 		k.t.Fatal("the daemon does not come up")
 	}
 }
@@ -107,7 +107,7 @@ func (k *kubo) daemon() {
 // run runs a command and returns what it wrote to stdout.
 func (k *kubo) run(stdin []byte, args ...string) []byte {
 	k.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	c := k.command(ctx, args...)
 	c.Stdin = bytes.NewReader(stdin)
@@ -168,7 +168,7 @@ func TestKubo(t *testing.T) {
 				files[root] = data
 				s.Prefetch(all)
 				for _, c := range all {
-					block, err := s.Block(timeout(t, 20*time.Second), c)
+					block, err := s.Block(timeout(t, time.Minute), c)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -209,13 +209,13 @@ func TestKuboWaits(t *testing.T) {
 	c := sum(t, 1, cid.Raw, mh.SHA2_256, data)
 	got := make(chan []byte)
 	go func() {
-		out, err := k.command(timeout(t, 30*time.Second), "block", "get", c.String()).Output()
+		out, err := k.command(timeout(t, 2*time.Minute), "block", "get", c.String()).Output()
 		if err != nil {
 			t.Error(err)
 		}
 		got <- out
 	}()
-	eventually(t, 20*time.Second, "Kubo asks", func() bool { return a.blocks.asks.Load() > 0 })
+	eventually(t, time.Minute, "Kubo asks", func() bool { return a.blocks.asks.Load() > 0 })
 	a.blocks.put(c, data)
 	if err := a.Notify(context.Background(), c); err != nil {
 		t.Error(err)

@@ -95,7 +95,7 @@ func TestPrefetchStops(t *testing.T) {
 	s := session(t, b.Exchange, a.h.ID())
 	stop := watch(s)
 	s.Prefetch(cids)
-	eventually(t, 20*time.Second, "the session is full", func() bool {
+	eventually(t, time.Minute, "the session is full", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.flying == 0 && s.held > maxHeld-2<<20
@@ -115,7 +115,7 @@ func TestPrefetchStops(t *testing.T) {
 	many := a.blocks.addMany(t, 3000, 10)
 	s2 := session(t, b.Exchange, a.h.ID())
 	s2.Prefetch(many)
-	eventually(t, 20*time.Second, "the session has enough blocks", func() bool {
+	eventually(t, time.Minute, "the session has enough blocks", func() bool {
 		s2.mu.Lock()
 		defer s2.mu.Unlock()
 		return s2.flying == 0 && len(s2.oldest) >= maxReady-minBatch
@@ -147,7 +147,7 @@ func TestGrowingBlocks(t *testing.T) {
 	}
 	stop := watch(s)
 	s.Prefetch(large)
-	eventually(t, 30*time.Second, "all is quiet", func() bool {
+	eventually(t, time.Minute, "all is quiet", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.flying == 0

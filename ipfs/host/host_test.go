@@ -67,7 +67,7 @@ func TestConnect(t *testing.T) {
 	for _, protocol := range []string{"/tcp/", "/quic-v1"} {
 		t.Run(protocol, func(t *testing.T) {
 			a, b := local(t, Config{}), local(t, Config{})
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 			defer cancel()
 			if err := a.Connect(ctx, addr(t, b, protocol)); err != nil {
 				t.Fatal(err)
@@ -138,7 +138,7 @@ func TestPrivateDHT(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := local(t, Config{Key: key, Bootstrap: []string{addr(t, boot, "/tcp/")}})
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	a := local(t, Config{Bootstrap: []string{addr(t, first, "/tcp/")}})
 	b := local(t, Config{Bootstrap: []string{addr(t, first, "/quic-v1")}})
@@ -173,7 +173,7 @@ func TestPrivateDHT(t *testing.T) {
 func TestQuietHostAnnouncesNothing(t *testing.T) {
 	boot := local(t, Config{Bootstrap: []string{}})
 	first := local(t, Config{Bootstrap: []string{addr(t, boot, "/tcp/")}})
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	named := []string{addr(t, first, "/tcp/")}
 	quiet := local(t, Config{Bootstrap: named, Quiet: true, Roots: func(context.Context) (<-chan cid.Cid, error) {
@@ -394,7 +394,7 @@ func TestProvideWhileClosing(t *testing.T) {
 // TestConns: both sides see the connection, what went over it, and no more of it once it is gone.
 func TestConns(t *testing.T) {
 	a, b := local(t, Config{}), local(t, Config{})
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := a.Connect(ctx, addr(t, b, "/quic-v1")); err != nil {
 		t.Fatal(err)
