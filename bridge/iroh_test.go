@@ -310,7 +310,7 @@ func TestPush(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all []Content
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		// The target says that it has the last blob a moment before it notes the push as a whole.
 		if all = list(t, to); len(all) == 1 && all[0].Kept.By != "" && all[0].Format == "collection" {
 			break
@@ -351,7 +351,7 @@ func TestRemovedIsNotThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 			if all := list(t, to); len(all) == 1 && all[0].Kept.By != "" && all[0].Format == "collection" {
 				return done
 			}
@@ -417,7 +417,7 @@ func TestRemovedGivesTheQuotaBack(t *testing.T) {
 		if _, err := from.Push(timeout(t), native.PushRequest{Target: target, Content: added.Hash}, Silent{}); err != nil {
 			t.Fatalf("push %d: %v", i, err)
 		}
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 			if all := list(t, to); len(all) == 1 && all[0].Kept.By != "" {
 				break // the push is noted
 			}

@@ -40,7 +40,7 @@ func online(t *testing.T, push ...string) *Client {
 	}
 	t.Cleanup(func() {
 		c.http.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		if err := errors.Join(s.Close(ctx), b.Close()); err != nil {
 			t.Error(err)
@@ -51,7 +51,7 @@ func online(t *testing.T, push ...string) *Client {
 
 // TestIrohThroughTheAPI: each operation between two daemons answers as the bridge itself does, errors too.
 func TestIrohThroughTheAPI(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	a := online(t)
 	id, err := a.Identity()

@@ -42,7 +42,7 @@ func serve(t *testing.T) (*bridge.Bridge, *Client) {
 	}
 	t.Cleanup(func() {
 		c.http.CloseIdleConnections()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		if err := errors.Join(s.Close(ctx), b.Close()); err != nil {
 			t.Error(err)

@@ -34,7 +34,7 @@ func daemon(t *testing.T, data string, flags ...string) ready {
 		}
 	})
 	var r ready
-	for range 200 {
+	for range 1200 {
 		if json.Unmarshal([]byte(out.String()), &r) == nil {
 			return r
 		}

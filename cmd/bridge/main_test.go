@@ -282,7 +282,7 @@ func TestCommandsUseTheDaemon(t *testing.T) {
 			"--libp2p-listen", "/ip4/127.0.0.1/tcp/0", "--api", "127.0.0.1:0"}, &out, &errs)
 	}()
 	var r ready
-	for range 100 {
+	for range 1200 {
 		if json.Unmarshal([]byte(out.String()), &r) == nil {
 			break
 		}
@@ -308,8 +308,8 @@ func TestCommandsUseTheDaemon(t *testing.T) {
 		if code != 0 {
 			t.Errorf("the daemon ended with %d: %s", code, errs.String())
 		}
-	case <-time.After(5 * time.Second):
-		t.Fatal("the daemon did not end within 5 s")
+	case <-time.After(time.Minute):
+		t.Fatal("the daemon does not end")
 	}
 	t.Logf("shutdown took %s", time.Since(begin))
 	if code, _, errs := call(t, data, "map", "bafkreihnwtfcvywldeodeqhxwtcfevdarjsmjxcvbkwnjkqrlrnpp5nsuq"); code != 3 && code != 0 {

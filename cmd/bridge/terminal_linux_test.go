@@ -76,7 +76,7 @@ func TestProgressBar(t *testing.T) {
 		}
 	}
 	whole := func(seen func() string) string {
-		for end := time.Now().Add(10 * time.Second); !strings.Contains(seen(), "no daemon") && time.Now().Before(end); {
+		for end := time.Now().Add(time.Minute); !strings.Contains(seen(), "no daemon") && time.Now().Before(end); {
 			time.Sleep(10 * time.Millisecond)
 		}
 		return seen()
