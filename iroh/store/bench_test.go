@@ -167,8 +167,14 @@ func BenchmarkPlainFile1GiB(b *testing.B) {
 	}
 }
 
-// A Download of 1 GiB in leaves of 16 KiB; what the receiver has to wait for.
+// A Download of 1 GiB in leaves of 16 KiB; what the receiver has to wait for: alone, and beside one that began at sixteen places and
+// then got nothing more.
 func BenchmarkDownload1GiB(b *testing.B) {
+	b.Run("alone", func(b *testing.B) { benchmarkDownload(b, 0) })
+	b.Run("beside a stalled one", func(b *testing.B) { benchmarkDownload(b, 16) })
+}
+
+func benchmarkDownload(b *testing.B, stalled int) {
 	data := pattern(1, bao.PieceSize)
 	tree := bao.NewTree(gib, nil)
 	for _, p := range hashedPieces(data) {
@@ -185,6 +191,12 @@ func BenchmarkDownload1GiB(b *testing.B) {
 		b.StopTimer()
 		dir := b.TempDir()
 		s := openStore(b, dir, Config{})
+		other := download(b, s, bao.Hash{1}, gib)
+		for i := range stalled {
+			if err := other.WriteLeaf(uint64(i)<<22, data[:bao.GroupSize]); err != nil {
+				b.Fatal(err)
+			}
+		}
 		b.StartTimer()
 		d, err := s.Download(h, gib)
 		if err != nil {
@@ -206,6 +218,9 @@ func BenchmarkDownload1GiB(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.StopTimer()
+		if err := other.Discard(); err != nil {
+			b.Fatal(err)
+		}
 		closeStore(b, s)
 		b.ReportMetric(float64(peakRSS())/(1<<20), "MiB-peak-RSS")
 		_ = os.RemoveAll(dir)

@@ -17,6 +17,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/disk"
@@ -31,11 +32,6 @@ const (
 	// without losing the coalescing.
 	maxRuns = 16
 
-	// maxBuffers bounds the run buffers of all downloads together (16 MiB): a
-	// peer that makes us start a hundred downloads must not make us hold a
-	// hundred buffers. A download that gets none writes leaf by leaf.
-	maxBuffers = 16
-
 	// maxQueue is how many full runs of one download may wait for the disk
 	// before the receiver is held back.
 	maxQueue = 2
@@ -44,22 +40,6 @@ const (
 	// writes, should a peer send parents without leaves.
 	maxPairs = 64 << 10
 )
-
-// Pool is the run buffers that all receivers of a store share.
-type Pool struct {
-	tokens chan struct{} // one for each buffer in use
-	free   sync.Pool     // *[runSize]byte
-}
-
-// NewPool makes a pool.
-func NewPool() *Pool {
-	p := &Pool{tokens: make(chan struct{}, maxBuffers)}
-	p.free.New = func() any { return new([runSize]byte) }
-	return p
-}
-
-// InUse returns how many buffers are in use.
-func (p *Pool) InUse() int { return len(p.tokens) }
 
 // Receiver receives one blob. Its methods may be called concurrently. Stop must
 // end it.
@@ -93,6 +73,7 @@ type run struct {
 	buf    []byte
 	shared *[runSize]byte // where buf comes from, if it is one of the pool's
 	token  bool           // it counts against the pool
+	grown  time.Time      // when it was added to last
 }
 
 // pairRun is hash pairs that are contiguous in the outboard.
@@ -156,7 +137,8 @@ func (r *Receiver) Pair(at int64, pair []byte) error {
 
 // collect adds the beginning of data to a run and returns how much it took.
 func (r *Receiver) collect(off uint64, data []byte) int {
-	n := r.grow(off)
+	now := time.Now()
+	n := r.grow(off, now)
 	if n == nil {
 		// All buffers are in use: this leaf goes to the disk by itself, and the
 		// caller waits for it, so that no memory is held.
@@ -165,6 +147,7 @@ func (r *Receiver) collect(off uint64, data []byte) int {
 	}
 	k := min(len(data), cap(n.buf)-len(n.buf))
 	n.buf = append(n.buf, data[:k]...)
+	n.grown = now
 	if len(n.buf) == cap(n.buf) {
 		r.open = r.open[:len(r.open)-1]
 		r.hand(n, false)
@@ -174,7 +157,7 @@ func (r *Receiver) collect(off uint64, data []byte) int {
 
 // grow returns the run that ends at off, or a new one, as the last of the open
 // ones; nil if there is no buffer for it.
-func (r *Receiver) grow(off uint64) *run {
+func (r *Receiver) grow(off uint64, now time.Time) *run {
 	for i, n := range r.open {
 		if n.off+uint64(len(n.buf)) == off {
 			r.open = append(slices.Delete(r.open, i, i+1), n)
@@ -186,9 +169,8 @@ func (r *Receiver) grow(off uint64) *run {
 		r.open = slices.Delete(r.open, 0, 1)
 		r.hand(n, false)
 	}
-	select {
-	case r.pool.tokens <- struct{}{}:
-	default:
+	if !r.pool.take(r, now) {
+		r.pool.reclaim(r, now)
 		return nil
 	}
 	n := &run{off: off, token: true}
@@ -286,7 +268,7 @@ func (r *Receiver) release(n *run) {
 	if n.shared != nil {
 		r.pool.free.Put(n.shared)
 	}
-	<-r.pool.tokens
+	r.pool.give(r)
 }
 
 // Drain writes everything that came before the call.
@@ -338,6 +320,7 @@ func (r *Receiver) Stop(err error) {
 		<-r.done
 		r.jobs = nil
 	}
+	r.pool.leave(r)
 	r.closeFiles()
 }
 
