@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 
 	"github.com/ipfs/go-cid"
@@ -81,13 +80,11 @@ func (g *Register) enter(layout bao.Hash) error {
 // Layouts lists the layouts of everything linked.
 func (g *Register) Layouts() ([]bao.Hash, error) {
 	var all []bao.Hash
-	for tag, err := range g.store.Tags() {
+	for tag, err := range g.store.TagsUnder(linkTag) {
 		if err != nil {
 			return nil, err
 		}
-		if strings.HasPrefix(tag.Name, linkTag) {
-			all = append(all, tag.Hash)
-		}
+		all = append(all, tag.Hash)
 	}
 	return all, nil
 }

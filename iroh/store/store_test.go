@@ -566,6 +566,17 @@ func TestTags(t *testing.T) {
 	for range s.Tags() {
 		break
 	}
+	for prefix, want := range map[string]int{"": 3, "a": 1, "a/b": 1, "a/b/": 0, "n": 1, "\xc3": 1, "\xff": 0} {
+		n := 0
+		for tag, err := range s.TagsUnder(prefix) {
+			if n++; err != nil || !strings.HasPrefix(tag.Name, prefix) {
+				t.Fatal(prefix, tag, err)
+			}
+		}
+		if n != want {
+			t.Errorf("%d tags begin with %q, want %d", n, prefix, want)
+		}
+	}
 	if _, err := s.Tag("a"); !errors.Is(err, ErrNotFound) {
 		t.Fatal(err)
 	}

@@ -64,14 +64,18 @@ func (s *Store) Tag(name string) (Tag, error) {
 
 // Tags lists all tags in the order of their names' bytes. After an error there
 // is nothing more. The store must not be closed from inside the loop.
-func (s *Store) Tags() iter.Seq2[Tag, error] {
+func (s *Store) Tags() iter.Seq2[Tag, error] { return s.TagsUnder("") }
+
+// TagsUnder is [Store.Tags] of those whose names begin with prefix. It reads no
+// others.
+func (s *Store) TagsUnder(prefix string) iter.Seq2[Tag, error] {
 	return func(yield func(Tag, error) bool) {
 		if err := s.enter(); err != nil {
 			yield(Tag{}, err)
 			return
 		}
 		defer s.leave()
-		err := s.db.Tags(func(name string, h bao.Hash, format byte, err error) bool {
+		err := s.db.Tags(prefix, func(name string, h bao.Hash, format byte, err error) bool {
 			return yield(Tag{Name: name, Hash: h, Format: ticket.Format(format)}, err) && err == nil
 		})
 		if err != nil {

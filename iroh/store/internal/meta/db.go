@@ -166,13 +166,15 @@ func (d *DB) view(key []byte, fn func(v []byte) error) (found bool, err error) {
 	return found, err
 }
 
-// scan calls fn with every key of a kind, without the kind byte, and its value,
-// both valid only during the call; fn returns false to stop.
-func (d *DB) scan(kind byte, fn func(key, value []byte) bool) error {
+// scan calls fn with every key of a kind that goes on with prefix, without the
+// kind byte, and its value, both valid only during the call; fn returns false to
+// stop.
+func (d *DB) scan(kind byte, prefix string, fn func(key, value []byte) bool) error {
 	if f := d.failed.Load(); f != nil {
 		return *f
 	}
-	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
+	from := append([]byte{kind}, prefix...)
+	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: behind(from)})
 	if err != nil {
 		return fmt.Errorf("store: reading database: %w", err)
 	}
@@ -189,6 +191,14 @@ func (d *DB) scan(kind byte, fn func(key, value []byte) bool) error {
 		return fmt.Errorf("store: reading database: %w", err)
 	}
 	return nil
+}
+
+// behind is the first key that does not begin with a prefix. A kind is never
+// 0xff, so there is one.
+func behind(prefix []byte) []byte {
+	end := bytes.Clone(bytes.TrimRight(prefix, "\xff"))
+	end[len(end)-1]++
+	return end
 }
 
 // Blob reads the record of a hash, its payload only if asked to.
@@ -240,7 +250,7 @@ func (d *DB) Known(hashes []bao.Hash) (known []bool, err error) {
 // Blobs calls fn with every record, whose payload is valid only during the
 // call, or the error of one that cannot be read; fn returns false to stop.
 func (d *DB) Blobs(fn func(h bao.Hash, rec Record, err error) bool) error {
-	return d.scan(keyBlob, func(key, value []byte) bool {
+	return d.scan(keyBlob, "", func(key, value []byte) bool {
 		rec, err := ParseRecord(value)
 		return fn(bao.Hash(key), rec, err)
 	})
@@ -248,7 +258,7 @@ func (d *DB) Blobs(fn func(h bao.Hash, rec Record, err error) bool) error {
 
 // Intents lists the hashes that have an intent.
 func (d *DB) Intents() (all []bao.Hash, err error) {
-	err = d.scan(keyIntent, func(key, _ []byte) bool {
+	err = d.scan(keyIntent, "", func(key, _ []byte) bool {
 		all = append(all, bao.Hash(key))
 		return true
 	})
@@ -264,10 +274,11 @@ func (d *DB) Tag(name string) (h bao.Hash, format byte, found bool, err error) {
 	return h, format, found, err
 }
 
-// Tags calls fn with every tag in the order of the names' bytes, or the error
-// of one that cannot be read; fn returns false to stop.
-func (d *DB) Tags(fn func(name string, h bao.Hash, format byte, err error) bool) error {
-	return d.scan(keyTag, func(key, value []byte) bool {
+// Tags calls fn with every tag whose name begins with prefix, in the order of
+// the names' bytes, or the error of one that cannot be read; fn returns false to
+// stop.
+func (d *DB) Tags(prefix string, fn func(name string, h bao.Hash, format byte, err error) bool) error {
+	return d.scan(keyTag, prefix, func(key, value []byte) bool {
 		h, format, err := parseTag(string(key), value)
 		return fn(string(key), h, format, err)
 	})
