@@ -73,7 +73,7 @@ func TestOlderClientFetches(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// Get (0), the hash, two range sets: all of blob 0, nothing from blob 1 on (wire.md, 2.3).
+			// Get (0), the hash, two range sets: all of blob 0, nothing from blob 1 on.
 			request := append(append([]byte{0}, root[:]...), 2, 0, 1, 0, 1, 0)
 			answer, err := npm.Get(peertest.Context(t), t.TempDir(), d.EndpointID, direct(t, content.Ticket).String(), request)
 			if err != nil {
