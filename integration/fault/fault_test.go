@@ -44,6 +44,9 @@ func volley(t *testing.T, p *Proxy, packets int) [][]byte {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	if err := conn.SetReadBuffer(1 << 20); err != nil { // nothing is lost that was not to be
+		t.Fatal(err)
+	}
 	var back [][]byte
 	receive := func(wait time.Duration) bool {
 		buf := make([]byte, maxPacket)
@@ -60,7 +63,7 @@ func volley(t *testing.T, p *Proxy, packets int) [][]byte {
 		conn.Write(packet)
 		receive(time.Millisecond)
 	}
-	for receive(300 * time.Millisecond) {
+	for receive(time.Second) {
 	}
 	return back
 }
@@ -152,13 +155,15 @@ func TestRate(t *testing.T) {
 	}
 	defer conn.Close()
 	// 100 packets a second, so that about ten fit into the backlog; their answers come on top.
+	began := time.Now()
 	for i := range 50 {
 		conn.Write(binary.BigEndian.AppendUint32(make([]byte, 60), uint32(i)))
 	}
+	sent := time.Since(began)
 	var last uint32
-	came, buf, began := 0, make([]byte, 64), time.Now()
+	came, buf := 0, make([]byte, 64)
 	for {
-		conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		conn.SetReadDeadline(time.Now().Add(time.Second))
 		n, err := conn.Read(buf)
 		if err != nil {
 			break
@@ -169,8 +174,8 @@ func TestRate(t *testing.T) {
 		}
 		came, last = came+1, i
 	}
-	if took := time.Since(began); came == 0 || came > 20 || took < 100*time.Millisecond {
-		t.Errorf("%d of 50 packets came back in %s", came, took)
+	if most := 20 + int(sent/(10*time.Millisecond)); came == 0 || came > most {
+		t.Errorf("%d of 50 packets came back, that were sent in %s", came, sent)
 	}
 }
 
@@ -220,7 +225,7 @@ func TestKillWithin(t *testing.T) {
 	const span = 10 * time.Millisecond
 	for range 20 {
 		v := &victim{done: make(chan struct{})}
-		if after, killed := KillWithin(t.Context(), rng, v, nil, span); !killed || after > 100*span {
+		if after, killed := KillWithin(t.Context(), rng, v, nil, span); !killed || after > 1000*span {
 			t.Fatalf("a living process was not killed within its span: %v, %v", after, killed)
 		}
 		if _, killed := KillWithin(t.Context(), rng, v, nil, time.Second); killed {
