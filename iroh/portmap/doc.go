@@ -33,10 +33,12 @@
 // A port that belongs to somebody else, or error 718, is answered by another port; error 725 by a mapping without an end,
 // which only Close removes.
 //
-// A mapping is renewed at half of its lifetime. Once a minute the gateway is asked whether it still has it, and for its
-// external address, so that a restarted gateway has it again within about that time. Every few seconds the routing table is
-// looked at: another gateway, or another address of ours, begins anew. The announcements of restarts that NAT-PMP and SSDP
-// know are not listened to: they would need a socket on a port that other programs have, open to everybody on the network.
+// A mapping is renewed at half of its lifetime. When that is over it is told to nobody any more, and one of less than 10 s is of
+// no use. When another protocol has to do, what the first one mapped is removed. Once a minute the gateway is asked whether it
+// still has the mapping, and for its external address, so that a restarted gateway has it again within about that time. Every
+// few seconds the routing table is looked at: another gateway, or another address of ours, begins anew. The announcements of
+// restarts that NAT-PMP and SSDP know are not listened to: they would need a socket on a port that other programs have, open to
+// everybody on the network.
 //
 // # Trust
 //

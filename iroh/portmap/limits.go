@@ -53,7 +53,8 @@ type pace struct {
 	pause, maxPause time.Duration
 	// watch is how often the routing table is looked at.
 	watch time.Duration
-	// minRenew is the least time between two renewals: a gateway that grants a second must not keep us busy.
+	// minRenew is the least time between two renewals, and half of the shortest lease that is of use: a gateway that grants a
+	// second must not keep us busy.
 	minRenew time.Duration
 	// stable is how long a mapping must have held for its loss to be followed by an attempt at once. A gateway that loses what
 	// it has just granted is asked with growing pauses.
@@ -63,6 +64,6 @@ type pace struct {
 func normalPace() pace {
 	return pace{
 		pause: 5 * time.Second, maxPause: 10 * time.Minute, watch: 5 * time.Second,
-		minRenew: 30 * time.Second, stable: 30 * time.Second,
+		minRenew: 5 * time.Second, stable: 30 * time.Second,
 	}
 }

@@ -15,9 +15,9 @@ type natpmp struct {
 	client *natpmplib.Client
 	port   uint16 // ours
 
-	epoch uint32 // as the gateway told it at
-	at    time.Time
-	asked bool // whether there may be a mapping
+	epoch    uint32 // as the gateway told it at
+	at       time.Time
+	external uint16 // the port that was granted, or asked for last; 0 for none
 }
 
 func newNATPMP(r route, cfg Config) *natpmp {
@@ -25,6 +25,8 @@ func newNATPMP(r route, cfg Config) *natpmp {
 }
 
 func (n *natpmp) protocol() Protocol { return NATPMP }
+
+func (n *natpmp) mapped() uint16 { return n.external }
 
 func (n *natpmp) mapPort(ctx context.Context, want uint16, lifetime time.Duration) (lease, error) {
 	ip, err := n.address()
@@ -34,7 +36,7 @@ func (n *natpmp) mapPort(ctx context.Context, want uint16, lifetime time.Duratio
 	if ctx.Err() != nil {
 		return lease{}, ctx.Err()
 	}
-	n.asked = true
+	n.external = want
 	got, err := n.client.AddPortMapping("udp", int(n.port), int(want), int(lifetime/time.Second))
 	if err != nil {
 		return lease{}, natpmpWords(err)
@@ -42,6 +44,7 @@ func (n *natpmp) mapPort(ctx context.Context, want uint16, lifetime time.Duratio
 	if got.InternalPort != n.port || got.MappedExternalPort == 0 || got.PortMappingLifetimeInSeconds == 0 {
 		return lease{}, errors.New("the gateway's answer is not one to the question")
 	}
+	n.external = got.MappedExternalPort
 	n.epoch, n.at = got.SecondsSinceStartOfEpoc, time.Now()
 	return lease{
 		external: netip.AddrPortFrom(ip, got.MappedExternalPort),
@@ -62,13 +65,13 @@ func (n *natpmp) check(context.Context) (netip.Addr, error) {
 }
 
 func (n *natpmp) unmap(context.Context) error {
-	if !n.asked {
+	if n.external == 0 {
 		return nil
 	}
 	if _, err := n.client.AddPortMapping("udp", int(n.port), 0, 0); err != nil {
 		return fmt.Errorf("portmap: removing the mapping: %w", natpmpWords(err))
 	}
-	n.asked = false
+	n.external = 0
 	return nil
 }
 

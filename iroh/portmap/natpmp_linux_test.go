@@ -19,14 +19,25 @@ type fakePMP struct {
 	epoch    uint32
 	result   uint16
 	lifetime uint32                              // granted at most; 0 is what was asked for
+	silent   bool                                // it does not answer
 	change   func(request, answer []byte) []byte // of answers to a mapping
 	requests [][]byte
 }
 
 func newPMP(t *testing.T) *fakePMP {
-	g := &fakePMP{ip: somewhereElse(), external: netip.MustParseAddr("8.8.4.4"), epoch: 1000}
-	serveUDP(t, netip.AddrPortFrom(g.ip, 5351), func(_ netip.AddrPort, b []byte) [][]byte { return [][]byte{g.answer(b)} })
+	g := newPMPAt(t, somewhereElse())
 	serveSSDP(t, g.ip, "http://192.0.2.1/") // no UPnP, at once
+	return g
+}
+
+func newPMPAt(t *testing.T, ip netip.Addr) *fakePMP {
+	g := &fakePMP{ip: ip, external: netip.MustParseAddr("8.8.4.4"), epoch: 1000}
+	serveUDP(t, netip.AddrPortFrom(g.ip, 5351), func(_ netip.AddrPort, b []byte) [][]byte {
+		if a := g.answer(b); a != nil {
+			return [][]byte{a}
+		}
+		return nil
+	})
 	return g
 }
 
@@ -40,6 +51,9 @@ func (g *fakePMP) answer(b []byte) []byte {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.requests = append(g.requests, append([]byte(nil), b...))
+	if g.silent {
+		return nil
+	}
 	out := []byte{0, b[1] | 0x80}
 	out = binary.BigEndian.AppendUint16(out, g.result)
 	out = binary.BigEndian.AppendUint32(out, g.epoch)
@@ -176,12 +190,32 @@ func TestNATPMPDoesNotKeepUsBusy(t *testing.T) {
 				change(g)
 			})
 			m := mapperAt(t, g.ip, Config{Check: 100 * time.Millisecond})
-			await(t, m, true)
+			if name == "restarts" {
+				await(t, m, true)
+			} else if text := trouble(t, m); !strings.Contains(text, "for 1s only") {
+				t.Error(text)
+			}
 			time.Sleep(3 * time.Second)
 			if n := len(g.mappings()); n > 10 { // one a second, or with growing pauses
 				t.Errorf("%d requests to map in three seconds", n)
 			}
+			if name == "short leases" && m.External().IsValid() {
+				t.Error("a lease that is over before it can be renewed is announced")
+			}
 		})
+	}
+}
+
+// Leases that become too short to be renewed in time are announced no more, whatever was granted before.
+func TestLeasesBecomeShort(t *testing.T) {
+	t.Parallel()
+	g := newPMP(t)
+	m := mapperAt(t, g.ip, Config{Lifetime: 4 * time.Second})
+	await(t, m, true)
+	g.with(func() { g.lifetime = 1 })
+	await(t, m, false)
+	if text := trouble(t, m); !strings.Contains(text, "for 1s only") {
+		t.Error(text)
 	}
 }
 

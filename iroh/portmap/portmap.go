@@ -16,7 +16,7 @@ type Config struct {
 	// Gateway is whom to ask; zero is the gateway of the default route, whichever that is at the time.
 	Gateway netip.Addr
 	// Lifetime is how long the mapping shall last after this process has vanished without Close; zero is
-	// [DefaultLifetime]. It is renewed at half of what the gateway grants.
+	// [DefaultLifetime], and 10 s the least. It is renewed at half of what the gateway grants.
 	Lifetime time.Duration
 	// Check is how often the gateway is asked whether it still has the mapping; zero is [DefaultCheck].
 	Check time.Duration
@@ -31,7 +31,7 @@ func (c *Config) fill() {
 	if c.Lifetime <= 0 {
 		c.Lifetime = DefaultLifetime
 	}
-	c.Lifetime = max(time.Second, min(c.Lifetime, maxLifetime))
+	c.Lifetime = min(c.Lifetime, maxLifetime)
 	if c.Check <= 0 {
 		c.Check = DefaultCheck
 	}
@@ -87,22 +87,23 @@ type Mapper struct {
 	err    error // of Close
 
 	// The loop's own; Close's after it has ended.
-	held    *holding
-	attempt gateway // the gateway that was asked last, for what it may have done without our hearing of it
-	want    uint16  // the external port that we would like, which is the one that we have if there is one
+	at   route
+	held *holding
+	left map[Protocol]gateway // what may have a mapping of ours besides the one that is held: to be removed
+	want uint16               // the external port that we would like, which is the one that we have if there is one
 
 	mu       sync.Mutex
 	status   Status
 	external netip.AddrPort
 	changed  chan struct{} // closed and replaced when external changes
+	expires  time.Time     // of the mapping, unless it is renewed
+	expiry   *time.Timer   // runs expire then
 }
 
 // A holding is a mapping that a gateway has granted.
 type holding struct {
-	gateway  gateway
-	route    route
-	lifetime time.Duration
-	expires  time.Time // unless it is renewed
+	gateway gateway
+	expires time.Time // unless it is renewed
 }
 
 // New begins to map a port, in the background: that there is no gateway, or none that maps ports, is no error but a
@@ -114,8 +115,13 @@ func start(cfg Config, p pace) (*Mapper, error) {
 		return nil, err
 	}
 	cfg.fill()
+	cfg.Lifetime = max(cfg.Lifetime, 2*p.minRenew)
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &Mapper{cfg: cfg, pace: p, cancel: cancel, want: cfg.Port, changed: make(chan struct{})}
+	m := &Mapper{
+		cfg: cfg, pace: p, cancel: cancel, want: cfg.Port,
+		left: map[Protocol]gateway{}, changed: make(chan struct{}),
+	}
+	m.expiry = time.AfterFunc(maxLifetime, m.expire) // and sooner when there is a lease
 	m.wg.Go(func() { m.run(ctx) })
 	return m, nil
 }
@@ -148,26 +154,64 @@ func (m *Mapper) Close() error {
 	m.closed.Do(func() {
 		m.cancel()
 		m.wg.Wait()
-		ctx, cancel := context.WithTimeout(context.Background(), closeWait)
-		defer cancel()
-		switch {
-		case m.held != nil:
-			m.err = m.held.gateway.unmap(ctx)
-		case m.attempt != nil:
-			m.err = m.attempt.unmap(ctx)
+		if m.held != nil {
+			m.left[m.held.gateway.protocol()] = m.held.gateway
 		}
+		m.err = m.clean(context.Background())
 		m.drop(errors.New("portmap: closed"))
 	})
 	return m.err
 }
 
+// clean has removed what is left of ours at gateways, within closeWait.
+func (m *Mapper) clean(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, closeWait)
+	defer cancel()
+	var all sync.WaitGroup
+	errs := make(map[Protocol]*error)
+	for p, g := range m.left {
+		err := new(error)
+		errs[p] = err
+		all.Go(func() { *err = g.unmap(ctx) })
+	}
+	all.Wait()
+	var joined error
+	for p, err := range errs {
+		if *err == nil {
+			delete(m.left, p)
+		}
+		joined = errors.Join(joined, *err)
+	}
+	return joined
+}
+
 // drop forgets the mapping, and says why there is none.
 func (m *Mapper) drop(why error) {
-	m.held, m.attempt = nil, nil
+	m.held = nil
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.conceal(why)
+}
+
+// conceal tells nobody of the mapping any more. The mutex is held.
+func (m *Mapper) conceal(why error) {
+	m.expiry.Stop()
 	m.status.Protocol, m.status.External, m.status.Err = "", netip.AddrPort{}, why
 	m.announce(netip.AddrPort{})
+}
+
+// expire is called when a lease is over, whatever the loop waits for at that time.
+func (m *Mapper) expire() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.status.Protocol == "" || time.Now().Before(m.expires) {
+		return // it was renewed at this moment
+	}
+	why := m.status.Err
+	if why == nil {
+		why = errExpired
+	}
+	m.conceal(why)
 }
 
 // announce makes an external address known. The mutex is held.

@@ -12,6 +12,8 @@ import (
 // methods are called by one goroutine at a time.
 type gateway interface {
 	protocol() Protocol
+	// mapped is the external port of the mapping that there may be: granted, or asked for. 0 is none.
+	mapped() uint16
 	// mapPort maps our port, or renews the mapping, to the external port want if that is free.
 	mapPort(ctx context.Context, want uint16, lifetime time.Duration) (lease, error)
 	// check returns the external address now, and errLost when the mapping is not there any more.
@@ -29,6 +31,8 @@ type lease struct {
 var (
 	// errLost ends a mapping that the gateway does not have any more.
 	errLost = errors.New("the gateway has lost the mapping: it was restarted, or somebody removed it")
+	// errExpired ends a mapping whose lease was over before it was renewed.
+	errExpired = errors.New("the gateway does not renew the mapping")
 	// errMoved ends a mapping whose gateway is not ours any more.
 	errMoved = errors.New("this machine has moved to another network")
 )
@@ -77,8 +81,12 @@ type whereabouts struct {
 // find looks at the routing table, and forgets a mapping that was made elsewhere.
 func (m *Mapper) find() whereabouts {
 	r, err := findRoute(m.cfg.Gateway)
-	if m.held != nil && m.held.route != r {
-		m.drop(errMoved)
+	if m.at != r {
+		m.at = r
+		clear(m.left) // what is there is out of reach, and its lease ends
+		if m.held != nil {
+			m.drop(errMoved)
+		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -108,9 +116,10 @@ func (m *Mapper) rest(ctx context.Context, pause time.Duration, at whereabouts) 
 	}
 }
 
-// lapse forgets a mapping that has run out.
+// lapse gives up a mapping that has run out; one without an end is still there.
 func (m *Mapper) lapse() {
-	if m.held != nil && time.Now().After(m.held.expires) {
+	if m.held != nil && !time.Now().Before(m.held.expires) {
+		m.left[m.held.gateway.protocol()] = m.held.gateway
 		m.drop(m.Status().Err)
 	}
 }
@@ -149,34 +158,75 @@ func (m *Mapper) establish(ctx context.Context, r route) error {
 
 // ask has a gateway map the port.
 func (m *Mapper) ask(ctx context.Context, g gateway, r route) error {
-	m.attempt = g
+	began := time.Now() // its lease does not begin before
 	l, err := g.mapPort(ctx, m.want, m.cfg.Lifetime)
+	if err == nil {
+		err = m.hear(g, r, l, began)
+	}
 	if err != nil {
+		if m.held == nil || m.held.gateway != g {
+			m.left[g.protocol()] = g // it may have done it without our hearing of it
+		}
 		return err
 	}
-	m.hear(g, r, l)
-	return nil
+	return m.tidy(ctx)
 }
 
 // hear takes in what a gateway has granted.
-func (m *Mapper) hear(g gateway, r route, l lease) {
+func (m *Mapper) hear(g gateway, r route, l lease, began time.Time) error {
 	lifetime := l.lifetime
 	if lifetime <= 0 || lifetime > m.cfg.Lifetime {
 		lifetime = m.cfg.Lifetime
 	}
-	now := time.Now()
-	m.held = &holding{gateway: g, route: r, lifetime: lifetime, expires: now.Add(lifetime)}
+	if lifetime < 2*m.pace.minRenew {
+		err := fmt.Errorf("the gateway grants the port for %s only", lifetime)
+		if m.held != nil && m.held.gateway == g {
+			m.drop(err)
+		}
+		return err
+	}
+	delete(m.left, g.protocol())
+	if m.held != nil && m.held.gateway.protocol() != g.protocol() {
+		m.left[m.held.gateway.protocol()] = m.held.gateway
+	}
+	m.held = &holding{gateway: g, expires: began.Add(lifetime)}
 	m.want = l.external.Port()
 	m.mu.Lock()
-	m.status = Status{Protocol: g.protocol(), Gateway: r.gateway, Renewed: now}
+	m.status = Status{Protocol: g.protocol(), Gateway: r.gateway, Renewed: time.Now()}
+	m.expires = m.held.expires
+	m.expiry.Reset(time.Until(m.expires))
 	m.mu.Unlock()
 	m.show(l.external)
+	return nil
 }
 
-// show makes known where the gateway says that the port is open.
+// tidy removes what another protocol has mapped, now that there is another mapping. To gateways with one table for both protocols
+// one of the same external port is the same mapping, and some remove all that lead to our port: so it is looked at afterwards.
+func (m *Mapper) tidy(ctx context.Context) error {
+	for p, g := range m.left {
+		if g.mapped() == m.want || g.mapped() == 0 {
+			delete(m.left, p)
+		}
+	}
+	if len(m.left) == 0 {
+		return nil
+	}
+	if err := m.clean(ctx); err != nil {
+		m.cfg.Logger.Debug("a mapping of before stays for now", "err", err)
+	}
+	if _, err := m.held.gateway.check(ctx); errors.Is(err, errLost) {
+		return err
+	}
+	return nil
+}
+
+// show makes known where the gateway says that the port is open, as long as it is.
 func (m *Mapper) show(external netip.AddrPort) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.status.Protocol == "" {
+		return // the lease is over
+	}
 	m.status.External = external
 	if m.status.Err = usable(external.Addr()); m.status.Err != nil {
 		external = netip.AddrPort{}
@@ -186,7 +236,7 @@ func (m *Mapper) show(external netip.AddrPort) {
 
 // hold keeps the mapping that there is, and returns why it ended.
 func (m *Mapper) hold(ctx context.Context) error {
-	renew := time.NewTimer(m.renewal())
+	renew := time.NewTimer(m.renewal()) // before the lease is over
 	defer renew.Stop()
 	check := time.NewTicker(m.cfg.Check)
 	defer check.Stop()
@@ -202,7 +252,7 @@ func (m *Mapper) hold(ctx context.Context) error {
 				return errMoved
 			}
 		case <-renew.C:
-			if err := m.ask(ctx, h.gateway, h.route); err != nil {
+			if err := m.ask(ctx, h.gateway, m.at); err != nil {
 				return err
 			}
 			renew.Reset(m.renewal())
@@ -217,4 +267,4 @@ func (m *Mapper) hold(ctx context.Context) error {
 }
 
 // renewal is how long to wait with the next renewal.
-func (m *Mapper) renewal() time.Duration { return max(m.held.lifetime/2, m.pace.minRenew) }
+func (m *Mapper) renewal() time.Duration { return time.Until(m.held.expires) / 2 }

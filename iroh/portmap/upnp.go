@@ -142,6 +142,8 @@ func newWAN(kind string, control url.URL, client *http.Client) wan {
 
 func (u *upnp) protocol() Protocol { return UPnP }
 
+func (u *upnp) mapped() uint16 { return u.external }
+
 func (u *upnp) mapPort(ctx context.Context, want uint16, lifetime time.Duration) (lease, error) {
 	ip, err := u.address(ctx)
 	if err != nil {
