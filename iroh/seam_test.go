@@ -34,6 +34,8 @@ type quicEngine interface {
 	}
 }
 
+var _ quicEngine = rpktls.Engine(nil)
+
 func TestRPKTLSHasTheShapeOfTheSeam(t *testing.T) {
 	if _, ok := rpktls.TLSConfig(&rpktls.Config{}).Rand.(quicEngine); !ok {
 		t.Error("quic-go would not find the engine of rpktls")
@@ -48,16 +50,7 @@ type recorder struct {
 
 func (r *recorder) Read(p []byte) (int, error) { return rand.Read(p) }
 
-func (r *recorder) QUICConn(isClient bool, config *tls.QUICConfig) interface {
-	Start(ctx context.Context) error
-	Close() error
-	NextEvent() tls.QUICEvent
-	HandleData(level tls.QUICEncryptionLevel, data []byte) error
-	SetTransportParameters(params []byte)
-	SendSessionTicket(opts tls.QUICSessionTicketOptions) error
-	StoreSession(session *tls.SessionState) error
-	ConnectionState() tls.ConnectionState
-} {
+func (r *recorder) QUICConn(isClient bool, config *tls.QUICConfig) rpktls.QUICConn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if isClient {

@@ -1,7 +1,6 @@
 package rpktls
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
@@ -78,29 +77,4 @@ func TLSConfig(cfg *Config) *tls.Config {
 			return errors.New("rpktls: crypto/tls cannot do this handshake; quic-go was built without a pluggable engine")
 		},
 	}
-}
-
-// engine makes connections for quic-go, and is the io.Reader that it is stored as.
-type engine struct {
-	config *Config
-}
-
-func (e *engine) Read(p []byte) (int, error) { return rand.Read(p) }
-
-// QUICConn is what quic-go calls instead of tls.QUICClient and tls.QUICServer. The result is an interface without a
-// name, so that quic-go and this package need not import each other. The config is the one that holds e.
-func (e *engine) QUICConn(isClient bool, _ *tls.QUICConfig) interface {
-	Start(ctx context.Context) error
-	HandleData(level tls.QUICEncryptionLevel, data []byte) error
-	NextEvent() tls.QUICEvent
-	SetTransportParameters(params []byte)
-	Close() error
-	ConnectionState() tls.ConnectionState
-	StoreSession(session *tls.SessionState) error
-	SendSessionTicket(opts tls.QUICSessionTicketOptions) error
-} {
-	if isClient {
-		return Client(e.config)
-	}
-	return Server(e.config)
 }

@@ -2,7 +2,6 @@ package rpktls
 
 import (
 	"bytes"
-	"context"
 	"crypto/ed25519"
 	"crypto/tls"
 
@@ -25,16 +24,7 @@ func NewLiar(f Forgery, seed [32]byte, alpn string, peer key.EndpointID) *tls.Co
 }
 
 // QUICConn is what quic-go calls.
-func (l Liar) QUICConn(isClient bool, config *tls.QUICConfig) interface {
-	Start(ctx context.Context) error
-	HandleData(level tls.QUICEncryptionLevel, data []byte) error
-	NextEvent() tls.QUICEvent
-	SetTransportParameters(params []byte)
-	Close() error
-	ConnectionState() tls.ConnectionState
-	StoreSession(session *tls.SessionState) error
-	SendSessionTicket(opts tls.QUICSessionTicketOptions) error
-} {
+func (l Liar) QUICConn(isClient bool, config *tls.QUICConfig) QUICConn {
 	c := l.engine.QUICConn(isClient, config).(*Conn)
 	if !isClient {
 		c.config = &Config{SecretKey: c.config.SecretKey, ALPN: c.config.ALPN}

@@ -25,16 +25,7 @@ type oneSuite struct {
 	suite uint16
 }
 
-func (e oneSuite) QUICConn(isClient bool, config *tls.QUICConfig) interface {
-	Start(ctx context.Context) error
-	HandleData(level tls.QUICEncryptionLevel, data []byte) error
-	NextEvent() tls.QUICEvent
-	SetTransportParameters(params []byte)
-	Close() error
-	ConnectionState() tls.ConnectionState
-	StoreSession(session *tls.SessionState) error
-	SendSessionTicket(opts tls.QUICSessionTicketOptions) error
-} {
+func (e oneSuite) QUICConn(isClient bool, config *tls.QUICConfig) QUICConn {
 	conn := e.engine.QUICConn(isClient, config).(*Conn)
 	conn.suites = []uint16{e.suite}
 	return conn
@@ -55,16 +46,7 @@ type watched struct {
 	made chan<- *Conn
 }
 
-func (e watched) QUICConn(isClient bool, config *tls.QUICConfig) interface {
-	Start(ctx context.Context) error
-	HandleData(level tls.QUICEncryptionLevel, data []byte) error
-	NextEvent() tls.QUICEvent
-	SetTransportParameters(params []byte)
-	Close() error
-	ConnectionState() tls.ConnectionState
-	StoreSession(session *tls.SessionState) error
-	SendSessionTicket(opts tls.QUICSessionTicketOptions) error
-} {
+func (e watched) QUICConn(isClient bool, config *tls.QUICConfig) QUICConn {
 	conn := e.oneSuite.QUICConn(isClient, config).(*Conn)
 	e.made <- conn
 	return conn
@@ -80,16 +62,7 @@ type resumer struct {
 	last **Conn
 }
 
-func (e resumer) QUICConn(isClient bool, config *tls.QUICConfig) interface {
-	Start(ctx context.Context) error
-	HandleData(level tls.QUICEncryptionLevel, data []byte) error
-	NextEvent() tls.QUICEvent
-	SetTransportParameters(params []byte)
-	Close() error
-	ConnectionState() tls.ConnectionState
-	StoreSession(session *tls.SessionState) error
-	SendSessionTicket(opts tls.QUICSessionTicketOptions) error
-} {
+func (e resumer) QUICConn(isClient bool, config *tls.QUICConfig) QUICConn {
 	*e.last = e.engine.QUICConn(isClient, config).(*Conn)
 	return resumerConn{*e.last}
 }

@@ -1,9 +1,7 @@
 package punch
 
 import (
-	"context"
 	"crypto/tls"
-	"io"
 	"net/netip"
 	"slices"
 
@@ -11,36 +9,18 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/rpktls"
 )
 
-// conn is a TLS engine of rpktls, see there; engine is what makes it.
-type (
-	conn = interface {
-		Start(ctx context.Context) error
-		HandleData(level tls.QUICEncryptionLevel, data []byte) error
-		NextEvent() tls.QUICEvent
-		SetTransportParameters(params []byte)
-		Close() error
-		ConnectionState() tls.ConnectionState
-		StoreSession(session *tls.SessionState) error
-		SendSessionTicket(opts tls.QUICSessionTicketOptions) error
-	}
-	engine = interface {
-		io.Reader
-		QUICConn(isClient bool, config *tls.QUICConfig) conn
-	}
-)
-
 // wrapped is an engine whose connections are changed.
 type wrapped struct {
-	engine
-	change func(conn) conn
+	rpktls.Engine
+	change func(rpktls.QUICConn) rpktls.QUICConn
 }
 
-func (w wrapped) QUICConn(isClient bool, config *tls.QUICConfig) conn {
-	return w.change(w.engine.QUICConn(isClient, config))
+func (w wrapped) QUICConn(isClient bool, config *tls.QUICConfig) rpktls.QUICConn {
+	return w.change(w.Engine.QUICConn(isClient, config))
 }
 
-func wrap(config *tls.Config, change func(conn) conn) *tls.Config {
-	inner, ok := config.Rand.(engine)
+func wrap(config *tls.Config, change func(rpktls.QUICConn) rpktls.QUICConn) *tls.Config {
+	inner, ok := config.Rand.(rpktls.Engine)
 	if !ok {
 		return config // none of rpktls: nothing to change
 	}
@@ -52,38 +32,38 @@ func wrap(config *tls.Config, change func(conn) conn) *tls.Config {
 // Offer makes a client, whose configuration is from rpktls, say where others see it.
 func Offer(config *tls.Config, addrs []netip.AddrPort) *tls.Config {
 	addrs = slices.Clone(addrs)
-	return wrap(config, func(c conn) conn { return &client{c, addrs} })
+	return wrap(config, func(c rpktls.QUICConn) rpktls.QUICConn { return &client{c, addrs} })
 }
 
 type client struct {
-	conn
+	rpktls.QUICConn
 	addrs []netip.AddrPort
 }
 
 func (c *client) SetTransportParameters(params []byte) {
-	c.conn.SetTransportParameters(appendParam(slices.Clip(params), c.addrs))
+	c.QUICConn.SetTransportParameters(appendParam(slices.Clip(params), c.addrs))
 }
 
 // Hear makes a server, whose configuration is from rpktls, call heard when a handshake is complete whose client has said where
 // others see it. It must not wait.
 func Hear(config *tls.Config, heard func(peer key.EndpointID, addrs []netip.AddrPort)) *tls.Config {
-	return wrap(config, func(c conn) conn { return &server{conn: c, heard: heard} })
+	return wrap(config, func(c rpktls.QUICConn) rpktls.QUICConn { return &server{QUICConn: c, heard: heard} })
 }
 
 // server is used by one goroutine at a time, as quic-go does.
 type server struct {
-	conn
+	rpktls.QUICConn
 	addrs []netip.AddrPort
 	heard func(key.EndpointID, []netip.AddrPort)
 }
 
 func (s *server) NextEvent() tls.QUICEvent {
-	e := s.conn.NextEvent()
+	e := s.QUICConn.NextEvent()
 	switch e.Kind {
 	case tls.QUICTransportParameters:
 		s.addrs = slices.DeleteFunc(parse(e.Data), inside)
 	case tls.QUICHandshakeDone:
-		if id, err := rpktls.PeerID(s.conn.ConnectionState()); err == nil && len(s.addrs) > 0 {
+		if id, err := rpktls.PeerID(s.QUICConn.ConnectionState()); err == nil && len(s.addrs) > 0 {
 			s.heard(id, s.addrs)
 		}
 	}

@@ -2,13 +2,14 @@ package qad
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"net/netip"
 	"slices"
 	"sync"
+
+	"github.com/iroh-ipfs/bridge/iroh/rpktls"
 )
 
 // ALPN is the protocol of QAD servers.
@@ -141,18 +142,8 @@ type engine struct{ session *Session }
 
 func (e *engine) Read(p []byte) (int, error) { return rand.Read(p) }
 
-// QUICConn is what quic-go calls instead of tls.QUICClient. The result is an interface without a name, so that quic-go and this
-// package need not import each other.
-func (e *engine) QUICConn(_ bool, given *tls.QUICConfig) interface {
-	Start(ctx context.Context) error
-	HandleData(level tls.QUICEncryptionLevel, data []byte) error
-	NextEvent() tls.QUICEvent
-	SetTransportParameters(params []byte)
-	Close() error
-	ConnectionState() tls.ConnectionState
-	StoreSession(session *tls.SessionState) error
-	SendSessionTicket(opts tls.QUICSessionTicketOptions) error
-} {
+// QUICConn is what quic-go calls instead of tls.QUICClient.
+func (e *engine) QUICConn(_ bool, given *tls.QUICConfig) rpktls.QUICConn {
 	return &conn{tls.QUICClient(&tls.QUICConfig{TLSConfig: e.session.config(), EnableSessionEvents: given.EnableSessionEvents}), e.session}
 }
 
