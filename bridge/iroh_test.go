@@ -175,7 +175,7 @@ func TestFetchFailsAndLeavesNothing(t *testing.T) {
 		want error
 	}{
 		"nobody has it":   {native.FetchRequest{Content: unknown, From: []string{here.Ticket}}, ErrNotFound},
-		"nobody is named": {native.FetchRequest{Content: unknown}, ErrInvalid},
+		"nobody is named": {native.FetchRequest{Content: unknown}, ErrNotFound},
 		"a CID":           {native.FetchRequest{Content: "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", From: []string{id.EndpointID}}, ErrInvalid},
 		"no source":       {native.FetchRequest{Content: unknown, From: []string{"nobody"}}, ErrInvalid},
 	} {

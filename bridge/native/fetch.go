@@ -134,7 +134,7 @@ func (s *Side) Downloading(t naming.Sought) (func(context.Context, blobs.Progres
 		return func(context.Context, blobs.Progress) (downloader.Stats, error) { return downloader.Stats{}, nil }, nil
 	}
 	if len(t.From) == 0 {
-		return nil, fmt.Errorf("%w: %s is not here; name who has it, with --from or by a ticket", naming.ErrInvalid, t.Hash)
+		return nil, fmt.Errorf("%w: %s is not here; name who has it, with --from or by a ticket", naming.ErrNotFound, t.Hash)
 	}
 	for _, addr := range t.From {
 		s.Presence.Learn(addr)
