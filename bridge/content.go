@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/iroh-ipfs/bridge/bridge/keeping"
 	"github.com/iroh-ipfs/bridge/bridge/naming"
 	"github.com/iroh-ipfs/bridge/bridge/native"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
@@ -93,7 +95,7 @@ func (b *Bridge) find(ctx context.Context, t naming.Target) (l mapping.Link, err
 			return b.fileLink(ctx, r)
 		}
 	}
-	if items, err := b.stock.Keeper.Find(t.Hash); err == nil && len(items) > 0 {
+	if items, err := b.stock.Keeper.Find(t.Hash); err == nil && slices.ContainsFunc(items, keeping.Item.Kept) {
 		return mapping.Link{}, fmt.Errorf("%w: what has hash %s is kept without a CID; `bridge expose %[2]s` gives it one", ErrNotFound, t.Hash)
 	}
 	return mapping.Link{}, fmt.Errorf("%w: no content with hash %s is linked here; fetch it with `bridge expose TICKET`", ErrNotFound, t.Hash)

@@ -10,10 +10,12 @@ import (
 	"github.com/iroh-ipfs/bridge/bridge/blocks"
 	"github.com/iroh-ipfs/bridge/bridge/collection"
 	"github.com/iroh-ipfs/bridge/bridge/naming"
+	"github.com/iroh-ipfs/bridge/bridge/native"
 	"github.com/iroh-ipfs/bridge/bridge/pieces"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/downloader"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 	"github.com/iroh-ipfs/bridge/mapping"
@@ -30,14 +32,13 @@ type ExposeRequest struct {
 //	ticket → downloader.Downloader → store → pieces → UnixFS leaves → mapping.Commit → provide
 //
 // A raw blob becomes a file, a collection a folder, any other hash sequence a folder of numbered files. What is here
-// already is not fetched again. All of it is linked or nothing stays: what a download that was cut has brought is swept, unless it was
-// begun by Fetch, which keeps it.
+// already is not fetched again, be it from an earlier call that was cut, see arriving.go. All of it is linked or nothing is.
 func (b *Bridge) Expose(ctx context.Context, req ExposeRequest, p Progress) (Content, error) {
 	t, err := b.stock.Seek(req.Ticket, false, req.From)
 	if err != nil {
 		return Content{}, err
 	}
-	if l, err := b.find(ctx, naming.Target{Hash: t.Hash}); err == nil && l.Layout != [32]byte{} {
+	if l, err := b.linkOf(ctx, t.Hash); err == nil {
 		return b.describe(l), nil
 	}
 	side, err := b.irohSide()
@@ -57,17 +58,33 @@ func (b *Bridge) Expose(ctx context.Context, req ExposeRequest, p Progress) (Con
 		return Content{}, err
 	}
 	defer end()
-	// The blobs are referenced before they come, so that no purge takes them away.
+	// The root is referenced before it comes, so that whatever ends this the purge asks whether it is still arriving.
 	if err := r.Hold(t.Hash); err != nil {
 		return Content{}, err
 	}
+	var link mapping.Link
+	err = b.arrive(ctx, t, func() (downloader.Stats, error) {
+		root, format, stats, err := b.exposing(ctx, r, t, download, p)
+		if err == nil {
+			link, err = r.CommitAs(ctx, root.CID, t.Hash, format)
+		}
+		return stats, err
+	})
+	if err != nil {
+		return Content{}, err
+	}
+	return b.linked(link), nil
+}
+
+// exposing downloads content and follows the download with its layout.
+func (b *Bridge) exposing(ctx context.Context, r *recording.Recording, t naming.Sought, download native.Download, p Progress) (
+	root unixfs.Entry, format mapping.Format, stats downloader.Stats, err error,
+) {
 	p.Item(t.Hash.String(), -1)
-	var root unixfs.Entry
-	var format mapping.Format
 	a := arrival.New(p)
 	both, bothCtx := errgroup.WithContext(ctx)
-	both.Go(func() error {
-		_, err := download(bothCtx, a)
+	both.Go(func() (err error) {
+		stats, err = download(bothCtx, a)
 		a.End(err)
 		return err
 	})
@@ -75,18 +92,14 @@ func (b *Bridge) Expose(ctx context.Context, req ExposeRequest, p Progress) (Con
 		root, format, err = b.layOutSought(bothCtx, r, t, a)
 		return err
 	})
-	if err := both.Wait(); err != nil {
-		return Content{}, err
-	}
-	link, err := r.CommitAs(ctx, root.CID, t.Hash, format)
-	if err != nil {
-		return Content{}, err
-	}
-	return b.linked(link), nil
+	err = both.Wait()
+	return root, format, stats, err
 }
 
 // layOutSought computes the UnixFS layout of what is being fetched.
-func (b *Bridge) layOutSought(ctx context.Context, r *recording.Recording, t naming.Sought, a *arrival.Arrival) (unixfs.Entry, mapping.Format, error) {
+func (b *Bridge) layOutSought(ctx context.Context, r *recording.Recording, t naming.Sought, a *arrival.Arrival) (
+	unixfs.Entry, mapping.Format, error,
+) {
 	if t.Format == ticket.Raw {
 		root, err := b.layOut(ctx, r, t.Hash.String(), t.Hash, a)
 		return root, mapping.FormatBlob, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 
+	"github.com/iroh-ipfs/bridge/bridge/keeping"
 	"github.com/iroh-ipfs/bridge/bridge/naming"
 	"github.com/iroh-ipfs/bridge/bridge/recording"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
@@ -69,8 +70,7 @@ func (b *Bridge) unlink(ctx context.Context, t naming.Target, text string) (Mapp
 	return m, nil
 }
 
-// letGo gives up what is kept under a hash, and leaves its blobs to the next purge: by a transaction that refers to them
-// and ends without a link. found tells whether anything was kept.
+// letGo gives up what is kept or arriving under a hash. found tells whether anything was.
 func (b *Bridge) letGo(ctx context.Context, hash bao.Hash) (m Mapped, found bool, err error) {
 	items, err := b.stock.Keeper.Find(hash)
 	if err != nil || len(items) == 0 {
@@ -80,12 +80,25 @@ func (b *Bridge) letGo(ctx context.Context, hash bao.Hash) (m Mapped, found bool
 	if err != nil {
 		return m, false, err
 	}
+	if err := b.giveUp(ctx, items); err != nil {
+		return m, false, fmt.Errorf("bridge: letting go of %s: %w", hash, err)
+	}
+	if n := b.online(); n != nil {
+		n.iroh.Dropped()
+	}
+	b.wakePurge()
+	return Mapped{Hash: c.Hash, Format: c.Format, Size: c.Size, CIDs: []string{}}, true, nil
+}
+
+// giveUp forgets what is kept or arriving and leaves its blobs to the next purge: by a transaction that refers to them and ends without
+// a link.
+func (b *Bridge) giveUp(ctx context.Context, items []keeping.Item) error {
 	tx, err := b.mapping.Begin(ctx)
 	if err != nil {
-		return m, false, mappingError(err)
+		return mappingError(err)
 	}
 	defer tx.Abort()
-	dropped, err := b.stock.Keeper.Drop(hash, func(blobs []bao.Hash) error {
+	err = b.stock.Keeper.Drop(items, func(blobs []bao.Hash) error {
 		for _, h := range blobs {
 			if err := tx.Ref(h, cid.Undef); err != nil {
 				return err
@@ -99,14 +112,7 @@ func (b *Bridge) letGo(ctx context.Context, hash bao.Hash) (m Mapped, found bool
 	if err == nil {
 		err = tx.Abort()
 	}
-	if err != nil {
-		return m, false, fmt.Errorf("bridge: letting go of %s: %w", hash, err)
-	}
-	if n := b.online(); n != nil {
-		n.iroh.Dropped()
-	}
-	b.wakePurge()
-	return Mapped{Hash: c.Hash, Format: c.Format, Size: c.Size, CIDs: []string{}}, len(dropped) > 0, nil
+	return err
 }
 
 func (b *Bridge) wakePurge() {
@@ -117,15 +123,18 @@ func (b *Bridge) wakePurge() {
 	}
 }
 
-// purgeLoop deletes what nothing refers to any more, after a start and after each removal. At the start it looks whether
-// all links are there.
+// purgeLoop deletes what nothing refers to any more, after a start and after each removal, and what has been arriving for too long. At
+// the start it looks whether all links are there.
 func (b *Bridge) purgeLoop() {
 	const settle = 200 * time.Millisecond // so that removing many things is one pass
+	overdue := time.NewTicker(overdueEvery)
+	defer overdue.Stop()
 	for {
 		select {
 		case <-b.life.Done():
 			return
 		case <-b.purgeWake:
+		case <-overdue.C:
 		}
 		select {
 		case <-b.life.Done():
@@ -183,11 +192,13 @@ var errUnaudited = errors.New("the links have not been looked through yet")
 // be among what nothing refers to.
 func (b *Bridge) sweep(ctx context.Context) error {
 	b.purgeDue.Store(false)
-	kept := b.stock.Keeper.Sweep()
+	expired := b.expire(ctx)
+	kept, deleting := b.stock.Keeper.Sweep(), false
 	orphan := func(hash [32]byte) error {
 		if !b.audited.Load() {
 			return errUnaudited
 		}
+		deleting = true
 		return kept.Orphan(hash, func() error { return b.orphan(hash) })
 	}
 	err := b.mapping.Purge(ctx, orphan)
@@ -196,7 +207,10 @@ func (b *Bridge) sweep(ctx context.Context) error {
 			err = b.mapping.Purge(ctx, orphan)
 		}
 	}
-	if err != nil {
+	if deleting {
+		err = errors.Join(err, b.store.Sync(ctx)) // the files themselves go
+	}
+	if err = errors.Join(expired, err); err != nil {
 		b.purgeDue.Store(true)
 	}
 	return err

@@ -1,12 +1,13 @@
-// Package keeping remembers which blobs are kept though they are in no link: what an operator has fetched, and what others
-// have pushed. They have no CID, and iroh peers get them.
+// Package keeping remembers which blobs are kept though they are in no link: what an operator has fetched, what others
+// have pushed, and for a while what is coming in for a link. They have no CID, and iroh peers get them.
 //
 // The memory is tags in the blob store, whose format says whether the hash is that of a sequence, with all its children:
 //
-//	tag                     stands for
-//	bridge/kept/HEX         what was fetched
-//	bridge/pushed/ID/HEX    what the endpoint with that id has pushed
-//	push/HEX                one blob that came by a push: the provider's account of the quota, see package iroh/blobs/provider
+//	tag                           stands for
+//	bridge/kept/HEX               what was fetched
+//	bridge/pushed/ID/HEX          what the endpoint with that id has pushed
+//	bridge/arriving/HEX/SECONDS   what is coming in for a link, which was begun last at that Unix time, see arriving.go
+//	push/HEX                      one blob that came by a push: the provider's account of the quota, see package iroh/blobs/provider
 //
 // A tag comes before the bytes of a fetch, which therefore goes on where it was after a crash; and after those of a push, since a
 // claim alone is to leave no trace. What a crash cut short of a push is still there as its blobs' own tags.
@@ -14,7 +15,8 @@
 // # Damage
 //
 // A sequence that cannot be read, or is not what its hash says, is known by its own hash alone: it is listed as partial and can be
-// dropped. As long as it is kept nobody knows what it holds, and Held says so instead of guessing.
+// dropped. As long as it is kept nobody knows what it holds, and Held says so instead of guessing. Of what is arriving nothing was
+// promised: its children go.
 //
 // # Trust
 //
@@ -27,10 +29,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/iroh-ipfs/bridge/bridge/collection"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
@@ -42,8 +45,9 @@ import (
 )
 
 const (
-	keptTag   = "bridge/kept/"
-	pushedTag = "bridge/pushed/"
+	keptTag     = "bridge/kept/"
+	pushedTag   = "bridge/pushed/"
+	arrivingTag = "bridge/arriving/"
 )
 
 // ErrDamaged says that a sequence that is kept cannot be read.
@@ -70,8 +74,14 @@ type Item struct {
 	Pushed bool           // by somebody else; fetched by us otherwise
 	By     key.EndpointID // who pushed it; zero when a crash came before that was noted
 
+	// Arriving is when it began to come in for a link that is not there yet, for the last time; zero for what is kept.
+	Arriving time.Time
+
 	tag string
 }
+
+// Kept tells whether it is there to stay.
+func (i Item) Kept() bool { return i.Arriving.IsZero() }
 
 // Keep remembers what is fetched, durably. What was fetched as a sequence remains one, if a child of it is here.
 func (k *Keeper) Keep(hash bao.Hash, format ticket.Format) error {
@@ -148,58 +158,84 @@ func (k *Keeper) Pushed(by key.EndpointID, hash bao.Hash, format ticket.Format) 
 
 // Items lists everything kept: first what was fetched, then what was pushed, each by hash.
 func (k *Keeper) Items() ([]Item, error) {
-	items, strays, err := k.read()
-	if err != nil || len(strays) == 0 {
-		return items, err
+	m, err := k.read()
+	if err != nil || len(m.strays) == 0 {
+		return m.kept, err
 	}
-	held, err := k.hold(items)
+	held, err := k.hold(m.kept)
 	if err != nil && !errors.Is(err, ErrDamaged) {
 		return nil, err
 	}
-	for _, s := range strays {
+	for _, s := range m.strays {
 		if !held.Has(s.Hash) {
-			items = append(items, s)
+			m.kept = append(m.kept, s)
 		}
 	}
-	return items, nil
+	return m.kept, nil
 }
 
-// Find lists the items with a hash.
+// Find lists the items with a hash: those that are kept, then what is arriving.
 func (k *Keeper) Find(hash bao.Hash) ([]Item, error) {
-	items, strays, err := k.read()
+	items, err := k.list(keptTag, hash.String())
 	if err != nil {
 		return nil, err
 	}
-	other := func(i Item) bool { return i.Hash != hash }
-	if items = slices.DeleteFunc(items, other); len(items) > 0 {
-		return items, nil
+	pushed, err := k.list(pushedTag, "")
+	if err != nil {
+		return nil, err
 	}
-	return slices.DeleteFunc(strays, other), nil
+	items = append(items, slices.DeleteFunc(pushed, func(i Item) bool { return i.Hash != hash })...)
+	if len(items) == 0 {
+		if items, err = k.list(provider.PushTag, hash.String()); err != nil {
+			return nil, err
+		}
+	}
+	arriving, err := k.list(arrivingTag, hash.String()+"/")
+	return append(items, arriving...), err
 }
 
-// read returns the items, and blobs that were pushed, most of which belong to one of them.
-func (k *Keeper) read() (items, strays []Item, err error) {
-	for tag, err := range k.store.Tags() {
-		if err != nil {
-			return nil, nil, err
-		}
-		i := Item{Hash: tag.Hash, Format: tag.Format, tag: tag.Name}
-		switch {
-		case strings.HasPrefix(tag.Name, keptTag):
-			items = append(items, i)
-		case strings.HasPrefix(tag.Name, pushedTag):
-			by, _, _ := strings.Cut(strings.TrimPrefix(tag.Name, pushedTag), "/")
-			if i.By, err = key.ParseEndpointID(by); err != nil {
-				return nil, nil, fmt.Errorf("tag %q: %w", tag.Name, err)
-			}
-			i.Pushed = true
-			items = append(items, i)
-		case strings.HasPrefix(tag.Name, provider.PushTag):
-			i.Pushed = true
-			strays = append(strays, i)
-		}
+// memory is all that the tags say. Strays are blobs that were pushed, most of which belong to something that is kept.
+type memory struct{ kept, arriving, strays []Item }
+
+func (k *Keeper) read() (m memory, err error) {
+	fetched, err := k.list(keptTag, "")
+	if err != nil {
+		return m, err
 	}
-	return items, strays, nil
+	pushed, err := k.list(pushedTag, "")
+	if err != nil {
+		return m, err
+	}
+	m.kept = append(fetched, pushed...)
+	if m.arriving, err = k.list(arrivingTag, ""); err != nil {
+		return m, err
+	}
+	m.strays, err = k.list(provider.PushTag, "")
+	return m, err
+}
+
+// list reads the tags of a kind whose names go on with prefix.
+func (k *Keeper) list(kind, prefix string) (items []Item, err error) {
+	for tag, err := range k.store.TagsUnder(kind + prefix) {
+		if err != nil {
+			return nil, err
+		}
+		i := Item{Hash: tag.Hash, Format: tag.Format, tag: tag.Name, Pushed: kind == pushedTag || kind == provider.PushTag}
+		first, second, _ := strings.Cut(strings.TrimPrefix(tag.Name, kind), "/")
+		switch kind {
+		case pushedTag:
+			i.By, err = key.ParseEndpointID(first)
+		case arrivingTag:
+			var seconds int64
+			seconds, err = strconv.ParseInt(second, 10, 64)
+			i.Arriving = time.Unix(seconds, 0)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("tag %q: %w", tag.Name, err)
+		}
+		items = append(items, i)
+	}
+	return items, nil
 }
 
 // Blobs lists the hashes of an item: its own, then those of the children as far as they are known. Its own is listed with ErrDamaged too.
@@ -224,41 +260,43 @@ func (k *Keeper) Blobs(i Item) ([]bao.Hash, error) {
 	return append(all, children...), nil
 }
 
-// Drop forgets all items with a hash, and whose bytes count against the quota of pushes on their account. What is to go with
-// them is told to going before; it may be kept for other reasons, and is taken for given up if it is not.
-func (k *Keeper) Drop(hash bao.Hash, going func([]bao.Hash) error) (dropped []Item, err error) {
-	if dropped, err = k.Find(hash); err != nil {
-		return nil, err
-	}
-	blobs, tags := make([][]bao.Hash, len(dropped)), make(map[string]bool)
-	for n, i := range dropped {
+// Drop forgets items that were found, and whose bytes count against the quota of pushes on their account. What is to go with them is
+// told to going before; it may be kept for other reasons, and is taken for given up if it is not.
+func (k *Keeper) Drop(items []Item, going func([]bao.Hash) error) (err error) {
+	blobs, tags := make([][]bao.Hash, len(items)), make(map[string]bool)
+	for n, i := range items {
 		blobs[n], err = k.Blobs(i)
 		if err == nil || errors.Is(err, ErrDamaged) {
 			err = going(blobs[n])
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		tags[i.tag] = true
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	others, _, err := k.read()
+	m, err := k.read()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	held, err := k.hold(slices.DeleteFunc(others, func(i Item) bool { return tags[i.tag] }))
+	dropped := func(i Item) bool { return tags[i.tag] }
+	kept, err := k.hold(slices.DeleteFunc(m.kept, dropped))
 	if err != nil && !errors.Is(err, ErrDamaged) {
-		return nil, err
+		return err
+	}
+	arriving, err := k.hold(slices.DeleteFunc(m.arriving, dropped))
+	if err != nil {
+		return err
 	}
 	k.changes++
-	for n, i := range dropped {
-		if err := k.forget(i, blobs[n], held); err != nil {
-			return nil, err
+	for n, i := range items {
+		if err := k.forget(i, blobs[n], kept); err != nil {
+			return err
 		}
-		k.leave(blobs[n], held)
+		k.leave(blobs[n], kept, arriving)
 	}
-	return dropped, nil
+	return nil
 }
 
 // forget removes the tags of an item: those of its blobs that nothing else holds, and its own last.
@@ -279,20 +317,21 @@ func (k *Keeper) forget(i Item, all []bao.Hash, held Held) error {
 // Held is a set of hashes that errs on the side of having one. It holds 8 bytes of each.
 type Held []uint64
 
-// Held returns the blobs of everything kept, or ErrDamaged if they are not known.
+// Held returns the blobs of everything kept and arriving, or ErrDamaged if they are not known.
 func (k *Keeper) Held() (Held, error) {
-	items, strays, err := k.read()
+	m, err := k.read()
 	if err != nil {
 		return nil, err
 	}
-	return k.hold(append(items, strays...))
+	return k.hold(slices.Concat(m.kept, m.arriving, m.strays))
 }
 
-// hold returns the blobs of items; with ErrDamaged those that are known.
+// hold returns the blobs of items; with ErrDamaged those that are known of what is kept.
 func (k *Keeper) hold(items []Item) (held Held, damaged error) {
 	for _, i := range items {
 		all, err := k.Blobs(i)
 		switch {
+		case errors.Is(err, ErrDamaged) && !i.Kept():
 		case errors.Is(err, ErrDamaged):
 			damaged = err
 		case err != nil:
@@ -313,59 +352,3 @@ func (h Held) Has(hash bao.Hash) bool {
 }
 
 func short(h bao.Hash) uint64 { return binary.LittleEndian.Uint64(h[:8]) }
-
-// Have is how much of an item is there.
-type Have struct {
-	Collection bool   // a sequence that begins with names
-	Complete   bool   // all of it is there
-	Damaged    bool   // the sequence, or its names, cannot be read
-	Size       uint64 // bytes of files, as far as they are known
-	Bytes      uint64 // of these, that are there
-}
-
-// Have looks how much of an item is there.
-func (k *Keeper) Have(i Item) (Have, error) {
-	all, err := k.Blobs(i)
-	if err != nil && !errors.Is(err, ErrDamaged) {
-		return Have{}, err
-	}
-	sum := Have{Complete: err == nil, Damaged: err != nil}
-	for n, h := range all {
-		st, err := k.store.Status(h)
-		if err != nil {
-			return sum, err
-		}
-		sum.Complete = sum.Complete && st.State == store.Complete
-		if n == 1 && st.State == store.Complete && st.Size <= collection.MaxBytes {
-			if sum.Collection, err = k.names(h); err != nil {
-				sum.Damaged, sum.Complete = true, false
-			}
-		}
-		if i.Format == ticket.HashSeq && (n == 0 || n == 1 && sum.Collection) {
-			continue // no file's
-		}
-		sum.Size += st.Size
-		switch st.State {
-		case store.Complete:
-			sum.Bytes += st.Size
-		case store.Partial:
-			sum.Bytes += st.Ranges.Bytes(st.Size)
-		}
-	}
-	return sum, nil
-}
-
-// names tells whether a blob holds a collection's names.
-func (k *Keeper) names(hash bao.Hash) (bool, error) {
-	blob, err := k.store.Open(hash)
-	if err != nil {
-		return false, err
-	}
-	defer blob.Close()
-	var head [64]byte
-	n, err := blob.ReadAt(head[:min(blob.Size(), uint64(len(head)))], 0)
-	if err != nil && err != io.EOF {
-		return false, err
-	}
-	return blobs.IsCollection(head[:n]), nil
-}

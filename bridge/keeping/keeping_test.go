@@ -60,6 +60,15 @@ func folder(t *testing.T, s *store.Store, files ...string) (root, meta bao.Hash)
 	return put(t, s, string(c.HashSeq(meta))), meta
 }
 
+// drop finds what has a hash and drops it.
+func drop(k *Keeper, hash bao.Hash, going func([]bao.Hash) error) ([]Item, error) {
+	items, err := k.Find(hash)
+	if err != nil {
+		return nil, err
+	}
+	return items, k.Drop(items, going)
+}
+
 func TestWhatIsKeptIsHeldWithItsChildren(t *testing.T) {
 	s := open(t)
 	k := New(s)
@@ -120,7 +129,7 @@ func TestPushes(t *testing.T) {
 		t.Fatalf("%+v, want %+v", items, want)
 	}
 	var going []bao.Hash
-	dropped, err := k.Drop(root, func(h []bao.Hash) error { going = h; return nil })
+	dropped, err := drop(k, root, func(h []bao.Hash) error { going = h; return nil })
 	if err != nil || len(dropped) != 1 || len(going) != 4 {
 		t.Fatalf("%+v, %v, %v", dropped, going, err)
 	}
@@ -134,10 +143,10 @@ func TestPushes(t *testing.T) {
 			t.Errorf("%s counts against the quota: %v, want %v", h, !want, want)
 		}
 	}
-	if dropped, err := k.Drop(stray, func([]bao.Hash) error { return nil }); err != nil || len(dropped) != 1 {
+	if dropped, err := drop(k, stray, func([]bao.Hash) error { return nil }); err != nil || len(dropped) != 1 {
 		t.Errorf("the stray: %v, %v", dropped, err)
 	}
-	if dropped, err := k.Drop(root, func([]bao.Hash) error { return nil }); err != nil || len(dropped) != 0 {
+	if dropped, err := drop(k, root, func([]bao.Hash) error { return nil }); err != nil || len(dropped) != 0 {
 		t.Errorf("again: %v, %v", dropped, err)
 	}
 }
@@ -198,11 +207,11 @@ func TestADamagedSequence(t *testing.T) {
 			if _, err := k.Held(); !errors.Is(err, ErrDamaged) {
 				t.Errorf("what it holds is known: %v", err)
 			}
-			if dropped, err := k.Drop(other, func([]bao.Hash) error { return nil }); err != nil || len(dropped) != 2 {
+			if dropped, err := drop(k, other, func([]bao.Hash) error { return nil }); err != nil || len(dropped) != 2 {
 				t.Errorf("another: %+v, %v", dropped, err)
 			}
 			var going []bao.Hash
-			if dropped, err := k.Drop(root, func(all []bao.Hash) error { going = all; return nil }); err != nil || len(dropped) != 1 || !slices.Equal(going, []bao.Hash{root}) {
+			if dropped, err := drop(k, root, func(all []bao.Hash) error { going = all; return nil }); err != nil || len(dropped) != 1 || !slices.Equal(going, []bao.Hash{root}) {
 				t.Errorf("%+v, %v, %v", dropped, going, err)
 			}
 			if held, err := k.Held(); err != nil || len(held) != 0 {
@@ -235,7 +244,7 @@ func TestSweepSeesWhatComesToBeKept(t *testing.T) {
 			t.Errorf("%s is removed", name)
 		}
 	}
-	if _, err := k.Drop(root, func([]bao.Hash) error { return nil }); err != nil {
+	if _, err := drop(k, root, func([]bao.Hash) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if !k.Left(meta) || !removes(meta) || k.Left(meta) {
@@ -261,20 +270,20 @@ func TestGivenUp(t *testing.T) {
 	}
 	must(t, k.Keep(first, ticket.HashSeq))
 	must(t, k.Keep(second, ticket.HashSeq))
-	drop := func(h bao.Hash) {
+	giveUp := func(h bao.Hash) {
 		t.Helper()
-		if _, err := k.Drop(h, func([]bao.Hash) error { return nil }); err != nil {
+		if _, err := drop(k, h, func([]bao.Hash) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	drop(first)
+	giveUp(first)
 	left("dropped", true, first, one)
 	left("of another", false, second, shared)
 	must(t, k.Stay(one, func() error { return nil }))
 	left("marked", false, one)
 	must(t, k.Pushed(alice, first, ticket.HashSeq))
 	left("pushed", false, first, one)
-	drop(first)
+	giveUp(first)
 	must(t, k.Keep(first, ticket.HashSeq))
 	left("fetched", false, first, one)
 	must(t, k.Leave([]bao.Hash{one, shared}))
@@ -300,7 +309,7 @@ func TestAWrongWord(t *testing.T) {
 	must(t, k.Pushed(alice, root, ticket.HashSeq))
 	format(root, ticket.HashSeq)
 	for _, h := range []bao.Hash{blob, root} {
-		_, err := k.Drop(h, func([]bao.Hash) error { return nil })
+		_, err := drop(k, h, func([]bao.Hash) error { return nil })
 		must(t, err)
 		must(t, k.Keep(h, ticket.HashSeq))
 		must(t, k.Keep(h, ticket.Raw))

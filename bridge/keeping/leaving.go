@@ -2,6 +2,7 @@ package keeping
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/provider"
@@ -21,9 +22,9 @@ func (k *Keeper) Leave(hashes []bao.Hash) error {
 	return nil
 }
 
-func (k *Keeper) leave(hashes []bao.Hash, held Held) {
+func (k *Keeper) leave(hashes []bao.Hash, held ...Held) {
 	for _, h := range hashes {
-		if !held.Has(h) {
+		if !slices.ContainsFunc(held, func(some Held) bool { return some.Has(h) }) {
 			k.leaving.Store(h, nil)
 		}
 	}

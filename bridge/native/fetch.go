@@ -119,9 +119,12 @@ func (e each) Blob(hash bao.Hash, size, have uint64) {
 	e.Item(hash.String(), int64(size-min(have, size)))
 }
 
+// Download brings in what is missing of some content.
+type Download func(context.Context, blobs.Progress) (downloader.Stats, error)
+
 // Downloading prepares the download of what is missing here, which is nothing if it is all here. What the sources say of
 // where they are is remembered.
-func (s *Side) Downloading(t naming.Sought) (func(context.Context, blobs.Progress) (downloader.Stats, error), error) {
+func (s *Side) Downloading(t naming.Sought) (Download, error) {
 	if have, err := s.Keeper.Have(keeping.Item{Hash: t.Hash, Format: t.Format}); err != nil {
 		return nil, fmt.Errorf("%w", err)
 	} else if have.Damaged {
@@ -140,7 +143,9 @@ func (s *Side) Downloading(t naming.Sought) (func(context.Context, blobs.Progres
 		s.Presence.Learn(addr)
 	}
 	return func(ctx context.Context, p blobs.Progress) (downloader.Stats, error) {
-		stats, err := s.downloader.Fetch(ctx, t.From, t.Hash, t.Format, p)
+		synced, end := s.syncing(ctx, p)
+		stats, err := s.downloader.Fetch(ctx, t.From, t.Hash, t.Format, synced)
+		end(err)
 		return stats, fetchError(err)
 	}, nil
 }

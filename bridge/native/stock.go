@@ -155,12 +155,17 @@ func (s *Stock) Leave(l mapping.Link) error {
 // maxProblems bounds what is said of one sequence that is kept.
 const maxProblems = 20
 
-// Verify hashes what is kept and in no link, as far as it is there, and yields what is wrong with each item.
+// Verify hashes what is kept or arriving and in no link, as far as it is there, and yields what is wrong with each item.
 func (s *Stock) Verify(ctx context.Context, p Progress, yield func(hash bao.Hash, problems []string) error) error {
 	items, err := s.Keeper.Items()
 	if err != nil {
 		return err
 	}
+	arriving, err := s.Keeper.Arriving()
+	if err != nil {
+		return err
+	}
+	items = append(items, arriving...)
 	for _, i := range items {
 		p.Item(i.Hash.String(), -1)
 		var problems []string
