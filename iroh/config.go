@@ -47,6 +47,10 @@ type Config struct {
 	// RelayRoots are trusted to certify relays; nil are those of the system.
 	RelayRoots *x509.CertPool
 
+	// HideAddrs keeps the direct addresses from peers that come through a relay. Without it endpoints of this package are told them in
+	// the handshake, so that they can go on directly, although they knew no more than the id or the relay.
+	HideAddrs bool
+
 	// Resolver finds peers of which only the id is known, or that do not answer where they are said to be. Nil: none.
 	// [*discovery.Resolver] is one. It may only be closed after the endpoint.
 	Resolver Resolver

@@ -47,7 +47,7 @@ func (e *Endpoint) Dial(ctx context.Context, addr ticket.EndpointAddr, alpn stri
 		return nil, err
 	}
 	if won.route != nil && e.begin() {
-		go c.seekDirect(r.direct) // it ends with the connection
+		go c.seekDirect(e.candidates(id, won.told, r.direct)) // it ends with the connection
 	}
 	e.log.Debug("iroh connection dialed", "peer", id.ShortString(), "path", c.Path().String(), "alpn", alpn)
 	return c, nil

@@ -54,9 +54,9 @@
 //
 // A connection that was dialed through a relay moves to the first direct address on which the peer answers a PATH_CHALLENGE
 // (RFC 9000, section 9). The addresses are probed after the dial and again after pauses of 1 to 60 s, with those that the
-// resolver knows. A server of this package
-// opens its NAT for a client that says, in the handshake through the relay, where others see it (package internal/punch): so two
-// of them meet directly where both NATs show everybody the same address. A connection that has moved, or that was direct from
+// resolver knows, and those that a server of this package tells in the handshake through the relay. Such a server opens its NAT, too,
+// for a client that says there where others see it (package internal/punch): so two of them meet directly where both NATs show
+// everybody the same address, though one knew no more than the other's id. A connection that has moved, or that was direct from
 // the start, does not go to a relay when its path breaks: it ends with the idle timeout. One that a peer has dialed moves when the
 // peer moves it. [Conn.Path] says which way a connection goes.
 //

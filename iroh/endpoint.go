@@ -112,7 +112,11 @@ func (e *Endpoint) serverTLS() *tls.Config {
 	if len(e.cfg.Relays) == 0 {
 		return conf // nobody has to come through a relay
 	}
-	return punch.Hear(conf, e.punch)
+	with := punch.Server{Heard: e.punch}
+	if !e.cfg.HideAddrs {
+		with.Where = e.announced.direct
+	}
+	return punch.Hear(conf, with)
 }
 
 // ID is the endpoint's own id.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
@@ -29,6 +30,20 @@ func (c *Conn) seekDirect(direct []netip.AddrPort) {
 			return
 		}
 	}
+}
+
+// candidates are the direct addresses to probe: those that the peer has told, which are the newest, and those that were known before.
+func (e *Endpoint) candidates(id key.EndpointID, told, known []netip.AddrPort) []netip.AddrPort {
+	direct, err := e.directTargets(ticket.EndpointAddr{ID: id, Direct: told})
+	if err != nil {
+		return known // it told of none that we could use
+	}
+	for _, a := range known {
+		if len(direct) < 2*maxDialAddrs && !slices.Contains(direct, a) {
+			direct = append(direct, a)
+		}
+	}
+	return direct
 }
 
 // findDirect adds the addresses that the resolver knows.

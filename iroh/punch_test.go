@@ -31,7 +31,7 @@ func TestServerWithoutRelaysSendsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer seen.Close()
-	conf := punch.Offer(client.clientTLS(server.ID(), testALPN), []netip.AddrPort{addrPort(seen.LocalAddr())})
+	conf := punch.Offer(client.clientTLS(server.ID(), testALPN), []netip.AddrPort{addrPort(seen.LocalAddr())}, nil)
 	conn, err := client.transport.Dial(deadline(t), net.UDPAddrFromAddrPort(server.socket.local), conf, client.dialConf)
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestServerOpensItsNAT(t *testing.T) {
 	}
 	defer seen.Close()
 	private := netip.MustParseAddrPort("10.255.255.254:9")
-	conf := punch.Offer(client.clientTLS(server.ID(), testALPN), []netip.AddrPort{private, addrPort(seen.LocalAddr())})
+	conf := punch.Offer(client.clientTLS(server.ID(), testALPN), []netip.AddrPort{private, addrPort(seen.LocalAddr())}, nil)
 	conn, err := client.transport.Dial(deadline(t), net.UDPAddrFromAddrPort(server.socket.local), conf, client.dialConf)
 	if err != nil {
 		t.Fatal(err)

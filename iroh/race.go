@@ -20,7 +20,8 @@ import (
 type attempt struct {
 	target
 	conn  *quic.Conn
-	route *paths.Route // of a connection through a relay
+	route *paths.Route     // of a connection through a relay
+	told  []netip.AddrPort // where the peer is, as it said through that
 	err   error
 }
 
@@ -195,23 +196,19 @@ func (r *race) start(ctx context.Context, list *[]target) {
 	t := (*list)[0]
 	*list, r.tried = (*list)[1:], append(r.tried, t)
 	r.running++
-	conf := r.tls
-	if seen := r.endpoint.observed(); !t.relay.IsZero() && len(r.direct) > 0 && len(seen) > 0 {
-		conf = punch.Offer(conf, seen)
-	}
 	go func() { // finish reads the result
 		if !t.relay.IsZero() {
-			r.results <- r.throughRelay(ctx, t, conf)
+			r.results <- r.throughRelay(ctx, t)
 			return
 		}
 		e := r.endpoint
-		conn, err := e.transport.Dial(ctx, net.UDPAddrFromAddrPort(t.addr), conf, e.dialConf)
+		conn, err := e.transport.Dial(ctx, net.UDPAddrFromAddrPort(t.addr), r.tls, e.dialConf)
 		r.results <- attempt{target: t, conn: conn, err: err}
 	}()
 }
 
 // throughRelay dials through a relay, to which it connects first if need be.
-func (r *race) throughRelay(ctx context.Context, t target, conf *tls.Config) attempt {
+func (r *race) throughRelay(ctx context.Context, t target) attempt {
 	e := r.endpoint
 	client, err := e.relays.Client(t.relay)
 	if err != nil {
@@ -223,12 +220,14 @@ func (r *race) throughRelay(ctx context.Context, t target, conf *tls.Config) att
 		return attempt{target: t, err: err}
 	}
 	route := e.socket.conn.Dial(client, r.id)
+	var told []netip.AddrPort // before the dial returns
+	conf := punch.Offer(r.tls, e.observed(), func(addrs []netip.AddrPort) { told = addrs })
 	conn, err := e.transport.Dial(ctx, route.Addr(), conf, e.dialConf)
 	if err != nil {
 		route.Close()
 		return attempt{target: t, err: err}
 	}
-	return attempt{target: t, conn: conn, route: route}
+	return attempt{target: t, conn: conn, route: route, told: told}
 }
 
 // finish gives the attempts that still run the grace time to complete, then cancels them, and closes the connections

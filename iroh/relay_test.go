@@ -28,10 +28,12 @@ func relayed(t testing.TB, servers ...*peer.RelayServer) *Endpoint {
 	return e
 }
 
-// relaysOf is an endpoint that has only just begun to look for its home.
+// relaysOf is an endpoint that has only just begun to look for its home. It tells nobody where else it is, so that connections stay
+// where they began.
 func relaysOf(t testing.TB, servers ...*peer.RelayServer) *Endpoint {
 	t.Helper()
 	return endpoint(t, "127.0.0.1", func(c *Config) {
+		c.HideAddrs = true
 		for _, s := range servers {
 			n, err := relay.ParseNode(s.URL)
 			if err != nil {

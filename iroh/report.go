@@ -2,16 +2,12 @@ package iroh
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"net"
 	"net/netip"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/iroh-ipfs/bridge/iroh/internal/observe"
-	"github.com/iroh-ipfs/bridge/iroh/relay"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
 )
 
@@ -143,7 +139,7 @@ func relayReport(seen *observe.Seen, state RelayState) RelayReport {
 		}
 	}
 	if err := errors.Join(failed...); err != nil {
-		r.QUICErr = words(err)
+		r.QUICErr = observe.Words(err)
 	}
 	if r.Latency == 0 {
 		r.Latency, r.By = state.Latency, "relay"
@@ -156,9 +152,9 @@ func relayReport(seen *observe.Seen, state RelayState) RelayReport {
 		r.Err = "the relay says: " + state.Problem
 	case state.Connected:
 	case state.Err != nil:
-		r.Err = words(state.Err)
+		r.Err = observe.Words(state.Err)
 	case seen.Ping.Err != nil:
-		r.Err = words(seen.Ping.Err)
+		r.Err = observe.Words(seen.Ping.Err)
 	}
 	return r
 }
@@ -168,26 +164,4 @@ func (f *Family) add(a netip.AddrPort) {
 	if a.IsValid() && !slices.Contains(f.Observed, a) {
 		f.Observed = append(f.Observed, a)
 	}
-}
-
-// words says what an operator can do something with.
-func words(err error) string {
-	var dns *net.DNSError
-	var cert *tls.CertificateVerificationError
-	var timeout net.Error
-	switch {
-	case errors.Is(err, relay.ErrDenied):
-		return "the relay denies access to this endpoint"
-	case errors.As(err, &dns):
-		return "the name " + dns.Name + " cannot be looked up: " + dns.Err
-	case errors.As(err, &cert):
-		return "its certificate is not trusted: " + cert.Err.Error()
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nobody listens there"
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
-		return "there is no way there from this machine"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return "no answer: is it blocked on the way?"
-	}
-	return err.Error()
 }

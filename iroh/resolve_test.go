@@ -163,6 +163,38 @@ func TestRelayedConnectionLearnsADirectPath(t *testing.T) {
 	exchange(t, c, random(100_000))
 }
 
+// Nobody but the peer itself knows the way that is better: it says so in the handshake through the relay, if it has no reason to hide.
+func TestRelayedConnectionIsToldADirectPath(t *testing.T) {
+	server := peertest.Relay(t, peer.RelayConfig{})
+	home, err := relay.ParseMap(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, hides := range []bool{false, true} {
+		b := endpoint(t, "127.0.0.1", func(c *Config) { c.Relays, c.HideAddrs = home, hides })
+		if err := b.WaitRelay(deadline(t)); err != nil {
+			t.Fatal(err)
+		}
+		conns := serve(t, b)
+		c, err := relayed(t, server).Dial(deadline(t), byRelay(b), testALPN)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if hides {
+			time.Sleep(2 * firstSeek)
+			if p := c.Path(); p.Relay != server.URL {
+				t.Errorf("it hides, and the connection goes by %v", p)
+			}
+			continue
+		}
+		eventually(t, "it moves", func() bool { return c.Path().Addr == b.socket.local })
+		exchange(t, c, random(100_000))
+		if p := (<-conns).Path(); p.Relay != "" {
+			t.Errorf("the other side is on %v", p)
+		}
+	}
+}
+
 // stranger is a source that knows nobody.
 type stranger string
 

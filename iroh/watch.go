@@ -29,6 +29,13 @@ func (a *announced) note(find func() ticket.EndpointAddr) ticket.EndpointAddr {
 	return addr
 }
 
+// direct returns the direct addresses as they were last told. They belong to the caller.
+func (a *announced) direct() []netip.AddrPort {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.last.Direct)
+}
+
 // AddrChanged returns a channel that is closed when what Addr returns may have changed since this call: when the home relay,
 // the addresses of the machine, those that relays see or the mapped port are others. Ask for it before you ask for Addr.
 func (e *Endpoint) AddrChanged() <-chan struct{} {

@@ -67,6 +67,7 @@ func Open(cfg config.Config, secret key.SecretKey, alpns []string, log *slog.Log
 	p.Resolver = discovery.NewResolver(discovery.ResolverConfig{Sources: sources, Logger: log})
 	ic := iroh.Config{
 		SecretKey: secret, Listen: cfg.Iroh.Listen, ALPNs: alpns, Resolver: p.Resolver, Logger: log,
+		HideAddrs: cfg.Discovery.Publish == config.PublishNothing,
 	}
 	if err := fill(&ic, cfg); err != nil {
 		return nil, err

@@ -17,6 +17,47 @@ func byID(t testing.TB, text string) string {
 	return retarget(t, text, func(addr *ticket.EndpointAddr) { *addr = ticket.EndpointAddr{ID: addr.ID} })
 }
 
+// A bridge that publishes its relay alone is found there, and says in the handshake where else it is: who has found it by its id goes
+// on directly, to a host that can be reached and, where both NATs keep ports, through them.
+func TestFoundByIDThenDirect(t *testing.T) {
+	t.Parallel()
+	for name, kinds := range map[string][]netns.NAT{"open": {netns.EndpointDependent}, "NATs": {netns.EndpointIndependent, netns.EndpointIndependent}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, public)
+			relay := w.relay("relay", slow)
+			pkarr := []string{"BRIDGE_DISCOVERY_PKARR=" + peertest.DNS(t, peer.At(w.host("names"))).URL}
+			fetching := w.bridge(w.site(kinds[0]).Host, pkarr, relay)
+			host := w.host("open")
+			outer := host.Addrs[0]
+			if len(kinds) > 1 {
+				s := w.site(kinds[1])
+				host, outer = s.Host, s.outer()
+			}
+			providing := w.bridge(host, pkarr, relay)
+			want := file(t, large)
+			added := runInto[peer.Content](t, providing, "add", want)
+			published(t, providing)
+			stop := watch(t, fetching)
+			fetched(t, fetching, want, added.Hash, "--from", providing.EndpointID)
+			endsOn(t, stop(), irohAt(outer))
+		})
+	}
+}
+
+// published waits until a bridge is found by its id.
+func published(t testing.TB, d *peer.Daemon) {
+	t.Helper()
+	until(t, 20*time.Second, "the bridge is published", func() bool {
+		for _, source := range runInto[diagnosis](t, d, "doctor").Sources {
+			if source.Name == "pkarr" && source.Found {
+				return true
+			}
+		}
+		return false
+	})
+}
+
 // Endpoints behind NATs that know no more of each other than the id find each other by a real iroh-dns-server, over HTTP and by
 // DNS, and meet at the relay that they learn from it.
 func TestFoundByID(t *testing.T) {
@@ -30,14 +71,7 @@ func TestFoundByID(t *testing.T) {
 	a := w.bridge(w.site(netns.EndpointDependent).Host, []string{pkarr}, relay)
 	want := file(t, large)
 	added := runInto[peer.Content](t, a, "add", want)
-	until(t, 20*time.Second, "the bridge is published", func() bool {
-		for _, source := range runInto[diagnosis](t, a, "doctor").Sources {
-			if source.Name == "pkarr" && source.Found {
-				return true
-			}
-		}
-		return false
-	})
+	published(t, a)
 
 	there := w.site(netns.EndpointDependent)
 	for name, env := range map[string][]string{"HTTP": {pkarr}, "DNS": byDNS} {

@@ -51,7 +51,7 @@ func start(t testing.TB, server *peer.RelayServer) *node {
 	}
 	t.Cleanup(func() { s.Close() })
 	e, err := iroh.Listen(iroh.Config{
-		SecretKey: secret, Listen: "127.0.0.1:0", ALPNs: []string{blobs.ALPN}, Relays: home, RelayRoots: server.Roots,
+		SecretKey: secret, Listen: "127.0.0.1:0", ALPNs: []string{blobs.ALPN}, Relays: home, RelayRoots: server.Roots, HideAddrs: true,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -29,42 +29,76 @@ func wrap(config *tls.Config, change func(rpktls.QUICConn) rpktls.QUICConn) *tls
 	return clone
 }
 
-// Offer makes a client, whose configuration is from rpktls, say where others see it.
-func Offer(config *tls.Config, addrs []netip.AddrPort) *tls.Config {
+// Offer makes a client, whose configuration is from rpktls, say that it comes through a relay and where others see it. When a handshake
+// is complete whose server has answered with its own addresses, told is called with them, unless it is nil. It must not wait.
+func Offer(config *tls.Config, addrs []netip.AddrPort, told func([]netip.AddrPort)) *tls.Config {
 	addrs = slices.Clone(addrs)
-	return wrap(config, func(c rpktls.QUICConn) rpktls.QUICConn { return &client{c, addrs} })
+	return wrap(config, func(c rpktls.QUICConn) rpktls.QUICConn { return &client{QUICConn: c, addrs: addrs, told: told} })
 }
 
+// client is used by one goroutine at a time, as quic-go does.
 type client struct {
 	rpktls.QUICConn
-	addrs []netip.AddrPort
+	addrs   []netip.AddrPort
+	servers []netip.AddrPort
+	told    func([]netip.AddrPort)
 }
 
 func (c *client) SetTransportParameters(params []byte) {
-	c.QUICConn.SetTransportParameters(appendParam(slices.Clip(params), c.addrs))
+	c.QUICConn.SetTransportParameters(appendParam(slices.Clip(params), c.addrs, maxAddrs))
 }
 
-// Hear makes a server, whose configuration is from rpktls, call heard when a handshake is complete whose client has said where
-// others see it. It must not wait.
-func Hear(config *tls.Config, heard func(peer key.EndpointID, addrs []netip.AddrPort)) *tls.Config {
-	return wrap(config, func(c rpktls.QUICConn) rpktls.QUICConn { return &server{QUICConn: c, heard: heard} })
+func (c *client) NextEvent() tls.QUICEvent {
+	e := c.QUICConn.NextEvent()
+	switch e.Kind {
+	case tls.QUICTransportParameters:
+		c.servers, _ = parse(e.Data, maxTold)
+	case tls.QUICHandshakeDone:
+		if len(c.servers) > 0 && c.told != nil {
+			c.told(c.servers)
+		}
+	}
+	return e
+}
+
+// Server says what a server does for clients that come through a relay. Its functions must not wait.
+type Server struct {
+	// Heard is called when a handshake is complete whose client has said where others see it.
+	Heard func(peer key.EndpointID, addrs []netip.AddrPort)
+	// Where returns the server's own addresses for such a client. Nil: it is told none.
+	Where func() []netip.AddrPort
+}
+
+// Hear makes a server, whose configuration is from rpktls, listen to such clients.
+func Hear(config *tls.Config, with Server) *tls.Config {
+	return wrap(config, func(c rpktls.QUICConn) rpktls.QUICConn { return &server{QUICConn: c, with: with} })
 }
 
 // server is used by one goroutine at a time, as quic-go does.
 type server struct {
 	rpktls.QUICConn
-	addrs []netip.AddrPort
-	heard func(key.EndpointID, []netip.AddrPort)
+	with    Server
+	offered bool // the client knows of this
+	addrs   []netip.AddrPort
+}
+
+// SetTransportParameters comes after the client's parameters: quic-go's server waits until they are asked for.
+func (s *server) SetTransportParameters(params []byte) {
+	if s.offered && s.with.Where != nil {
+		params = appendParam(slices.Clip(params), s.with.Where(), maxTold)
+	}
+	s.QUICConn.SetTransportParameters(params)
 }
 
 func (s *server) NextEvent() tls.QUICEvent {
 	e := s.QUICConn.NextEvent()
 	switch e.Kind {
 	case tls.QUICTransportParameters:
-		s.addrs = slices.DeleteFunc(parse(e.Data), inside)
+		s.addrs, s.offered = parse(e.Data, maxAddrs)
+		s.addrs = slices.DeleteFunc(s.addrs, inside)
 	case tls.QUICHandshakeDone:
 		if id, err := rpktls.PeerID(s.QUICConn.ConnectionState()); err == nil && len(s.addrs) > 0 {
-			s.heard(id, s.addrs)
+			s.with.Heard(id, s.addrs)
 		}
 	}
 	return e

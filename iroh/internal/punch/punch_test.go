@@ -18,20 +18,23 @@ func addrs(text ...string) (out []netip.AddrPort) {
 func TestParameter(t *testing.T) {
 	given := []byte{1, 4, 0x80, 0, 0xea, 0x60}
 	seen := addrs("203.0.113.9:4022", "[2001:db8::1]:1")
-	with := appendParam(bytes.Clone(given), seen)
+	with := appendParam(bytes.Clone(given), seen, maxAddrs)
 	want := "f272696467657075" + "1a" + "04cb0071090fb6" + "0620010db8000000000000000000000001" + "0001"
 	if got := hex.EncodeToString(with[len(given):]); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if got := parse(with); !slices.Equal(got, seen) {
-		t.Errorf("read again: %v", got)
+	for name, c := range map[string]struct{ put, want []netip.AddrPort }{
+		"read again":   {seen, seen},
+		"IPv4 in IPv6": {addrs("[::ffff:203.0.113.9]:4022"), seen[:1]},
+		"of many":      {slices.Repeat(seen, 10), slices.Repeat(seen, 2)},
+		"none":         {},
+	} {
+		if got, there := parse(appendParam(nil, c.put, maxAddrs), maxAddrs); !there || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, %v", name, got, there)
+		}
 	}
-	if got := parse(appendParam(nil, addrs("[::ffff:203.0.113.9]:4022"))); !slices.Equal(got, seen[:1]) {
-		t.Errorf("IPv4 in IPv6: %v", got)
-	}
-	many := slices.Repeat(seen, 10)
-	if got := parse(appendParam(nil, many)); !slices.Equal(got, many[:maxAddrs]) {
-		t.Errorf("of many: %v", got)
+	if got, _ := parse(appendParam(nil, slices.Repeat(seen, 10), maxTold), maxTold); len(got) != maxTold {
+		t.Errorf("a server's: %v", got)
 	}
 }
 
@@ -47,12 +50,12 @@ func TestHostileParameters(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := parse(params); got != nil {
+		if got, _ := parse(params, maxAddrs); got != nil {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	deep := append(bytes.Repeat([]byte{1, 0}, maxParams), appendParam(nil, addrs("203.0.113.9:1"))...)
-	if got := parse(deep); got != nil {
+	deep := append(bytes.Repeat([]byte{1, 0}, maxParams), appendParam(nil, addrs("203.0.113.9:1"), maxAddrs)...)
+	if got, there := parse(deep, maxAddrs); got != nil || there {
 		t.Errorf("behind many others: %v", got)
 	}
 }
@@ -69,15 +72,17 @@ func TestPrivateAddressesAreNotTaken(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add(appendParam([]byte{1, 4, 0x80, 0, 0xea, 0x60}, addrs("203.0.113.9:4022", "[2001:db8::1]:1")))
+	f.Add(appendParam([]byte{1, 4, 0x80, 0, 0xea, 0x60}, addrs("203.0.113.9:4022", "[2001:db8::1]:1"), maxAddrs))
 	f.Add([]byte{0xf2, 0x72, 0x69, 0x64, 0x67, 0x65, 0x70, 0x75, 7, 4, 1, 2, 3, 4, 5, 6})
 	f.Fuzz(func(t *testing.T, params []byte) {
-		got := parse(params)
-		if len(got) > maxAddrs {
-			t.Fatalf("%d addresses", len(got))
-		}
-		if len(got) > 0 && !slices.Equal(parse(appendParam(nil, got)), got) {
-			t.Fatalf("%v is read differently again", got)
+		for _, limit := range []int{maxAddrs, maxTold} {
+			got, there := parse(params, limit)
+			if len(got) > limit || len(got) > 0 && !there {
+				t.Fatalf("%d addresses, %v", len(got), there)
+			}
+			if again, _ := parse(appendParam(nil, got, limit), limit); !slices.Equal(again, got) {
+				t.Fatalf("%v is read differently again", got)
+			}
 		}
 	})
 }
