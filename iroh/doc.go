@@ -46,7 +46,8 @@
 // # Dialing
 //
 // The addresses of a peer are tried in order, families taking turns, a new one every 100 ms or as soon as one failed
-// (after RFC 8305). Its relays follow after 400 ms, or when all addresses have failed. The first to complete the handshake
+// (after RFC 8305). The connections to its relays are made at once, and handshakes
+// through them follow after 400 ms, or when all addresses have failed. The first to complete the handshake
 // has proven the id and wins; attempts that complete later are closed.
 //
 // When an address has none of either, when all have failed, or when none has answered for a second, [Config.Resolver] is asked

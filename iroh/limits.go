@@ -52,8 +52,8 @@ const (
 	// those of interfaces, of which all but one lead nowhere.
 	dialStagger = 100 * time.Millisecond
 
-	// relayStagger is how long direct addresses are tried before a relay is, if there are any. It is the time of two
-	// round trips around half the world.
+	// relayStagger is how long direct addresses are tried before a peer is through a relay, if there are any: the connection to the relay
+	// is made at once. It is the time of two round trips around half the world.
 	relayStagger = 400 * time.Millisecond
 
 	// lookupStagger is how long the addresses that are known are tried before the resolver is asked, if there are any: longer

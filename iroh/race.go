@@ -80,6 +80,7 @@ func (r *race) add(addr ticket.EndpointAddr) {
 	for _, u := range relays {
 		if t := (target{relay: u}); r.fresh(t) {
 			r.relayed = append(r.relayed, t)
+			_, _ = r.endpoint.relays.Client(u) // begins to connect; throughRelay has the error, if it comes to that
 		}
 	}
 }

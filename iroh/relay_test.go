@@ -166,6 +166,24 @@ func TestDirectWinsWhereItAnswers(t *testing.T) {
 	}
 }
 
+// The relay of a peer is made ready at once, so that a dial that needs it does not have to wait for it; the direct path wins all the same.
+func TestRelayIsReadyWhileDirectPathsAreTried(t *testing.T) {
+	ours, theirs := peertest.Relay(t, peer.RelayConfig{}), peertest.Relay(t, peer.RelayConfig{})
+	a, b := relayed(t, ours), relayed(t, theirs)
+	serve(t, b)
+	c, err := a.Dial(deadline(t), b.Addr(), testALPN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Path().Addr != b.socket.local {
+		t.Errorf("path %v", c.Path())
+	}
+	eventually(t, "the relay is connected", func() bool {
+		states := a.RelayStates()
+		return len(states) == 2 && states[1].URL == theirs.URL && states[1].Connected
+	})
+}
+
 // throughProxy is the address of e by its relay and by a proxy that can be cut.
 func throughProxy(t *testing.T, e *Endpoint) (ticket.EndpointAddr, *fault.Proxy) {
 	t.Helper()
