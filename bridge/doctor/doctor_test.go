@@ -2,9 +2,14 @@ package doctor
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"net/netip"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -94,19 +99,30 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		"no time":                    {func(f *Facts) { f.Report.Clock = nil }, "clock", Info, "not looked at"},
 		"DNS is broken":              {func(f *Facts) { f.Answers[1].Err = broken }, "dns", Problem, "no route"},
 		"DNS does not know":          {func(f *Facts) { f.Answers[1].Err = discovery.ErrNotFound }, "dns", Warning, "does not know our id"},
-		"nothing to know":            {func(f *Facts) { f.Answers[1].Err, f.Published = discovery.ErrNotFound, nil }, "dns", OK, "nothing is published"},
-		"no discovery":               {func(f *Facts) { f.Answers = nil }, "dns", Info, "must have addresses"},
-		"publishing fails":           {func(f *Facts) { f.Published[0].Err = broken }, "publishing", Problem, "no route"},
-		"not published yet":          {func(f *Facts) { f.Published[0].Published = time.Time{} }, "publishing", Info, "yet"},
-		"nothing is published":       {func(f *Facts) { f.Published = nil }, "publishing", Info, "does not find us"},
-		"only a relay, and none":     {func(f *Facts) { f.Report.Addr.Relays = nil }, "publishing", Warning, "there is none"},
-		"no address":                 {func(f *Facts) { f.Report.Addr.Direct = nil }, "endpoint", Warning, "no address of its own"},
-		"no daemon":                  {func(f *Facts) { f.Daemon = false }, "endpoint", OK, "No daemon runs"},
-		"tickets without a daemon":   {func(f *Facts) { f.Daemon = false }, "endpoint", OK, "has our endpoint id alone."},
-		"tickets of a daemon":        {func(*Facts) {}, "endpoint", OK, "Tickets name 192.0.2.1:4022."},
-		"libp2p is hidden":           {func(f *Facts) { f.Libp2p.Reachability = "private" }, "libp2p", Warning, "cannot be reached"},
-		"libp2p does not know":       {func(f *Facts) { f.Libp2p.Reachability = "unknown" }, "libp2p", Info, "does not know"},
-		"no DHT":                     {func(f *Facts) { f.Libp2p.DHT = false }, "libp2p", Info, "no DHT"},
+		"DNS is refused": {func(f *Facts) {
+			f.Answers[1].Err = fmt.Errorf("dns: %w", &net.DNSError{Name: "_iroh.x.example.", Server: "192.0.2.53:53", Err: "read udp 192.0.2.1:1->192.0.2.53:53: read: connection refused"})
+		}, "dns", Problem, "the name server 192.0.2.53:53 cannot be asked: connection refused."},
+		"DNS is silent": {func(f *Facts) { f.Answers[1].Err = &net.DNSError{Server: "192.0.2.53:53", IsTimeout: true} }, "dns", Problem, "no answer from the name server 192.0.2.53:53."},
+		"pkarr's name is wrong": {func(f *Facts) {
+			f.Answers[2].Err = &url.Error{Op: "Get", URL: "https://dns.example/pkarr/long", Err: &net.DNSError{Name: "dns.example", Server: "192.0.2.53:53", IsNotFound: true}}
+		}, "pkarr", Problem, "does not work: the name dns.example does not exist"},
+		"pkarr is refused": {func(f *Facts) {
+			op := &net.OpError{Op: "dial", Net: "tcp", Addr: net.TCPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.7:80")), Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+			f.Answers[2].Err = fmt.Errorf("discovery: %w", &url.Error{Op: "Get", URL: "http://192.0.2.7/pkarr/long", Err: op})
+		}, "pkarr", Problem, "does not work: 192.0.2.7:80: connection refused."},
+		"nothing to know":          {func(f *Facts) { f.Answers[1].Err, f.Published = discovery.ErrNotFound, nil }, "dns", OK, "nothing is published"},
+		"no discovery":             {func(f *Facts) { f.Answers = nil }, "dns", Info, "must have addresses"},
+		"publishing fails":         {func(f *Facts) { f.Published[0].Err = broken }, "publishing", Problem, "no route"},
+		"not published yet":        {func(f *Facts) { f.Published[0].Published = time.Time{} }, "publishing", Info, "yet"},
+		"nothing is published":     {func(f *Facts) { f.Published = nil }, "publishing", Info, "does not find us"},
+		"only a relay, and none":   {func(f *Facts) { f.Report.Addr.Relays = nil }, "publishing", Warning, "there is none"},
+		"no address":               {func(f *Facts) { f.Report.Addr.Direct = nil }, "endpoint", Warning, "no address of its own"},
+		"no daemon":                {func(f *Facts) { f.Daemon = false }, "endpoint", OK, "No daemon runs"},
+		"tickets without a daemon": {func(f *Facts) { f.Daemon = false }, "endpoint", OK, "has our endpoint id alone."},
+		"tickets of a daemon":      {func(*Facts) {}, "endpoint", OK, "Tickets name 192.0.2.1:4022."},
+		"libp2p is hidden":         {func(f *Facts) { f.Libp2p.Reachability = "private" }, "libp2p", Warning, "cannot be reached"},
+		"libp2p does not know":     {func(f *Facts) { f.Libp2p.Reachability = "unknown" }, "libp2p", Info, "does not know"},
+		"no DHT":                   {func(f *Facts) { f.Libp2p.DHT = false }, "libp2p", Info, "no DHT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := good()

@@ -170,7 +170,7 @@ func (d *Diagnosis) sources(f Facts) {
 			d.say(a.Source, Warning, fmt.Sprintf("%s answers, and does not know our id.", title(a.Source)), "Just after a start this is a matter of seconds; else look at publishing.")
 		default:
 			one.Error = a.Err.Error()
-			d.say(a.Source, Problem, fmt.Sprintf("%s does not work: %s.", title(a.Source), a.Err), "Look at the name in the configuration (discovery), and at the network.")
+			d.say(a.Source, Problem, fmt.Sprintf("%s does not work: %s.", title(a.Source), words(a.Err)), "Look at the name in the configuration (discovery), and at the network.")
 		}
 		d.Sources = append(d.Sources, one)
 	}
@@ -197,7 +197,7 @@ func (d *Diagnosis) publishing(f Facts) {
 	for _, s := range f.Published {
 		switch {
 		case s.Err != nil:
-			d.say("publishing", Problem, fmt.Sprintf("Publishing to %s fails (%d times in a row): %s.", s.Sink, s.Failures, s.Err), "Look at the name in the configuration (discovery), and at the network.")
+			d.say("publishing", Problem, fmt.Sprintf("Publishing to %s fails (%d times in a row): %s.", s.Sink, s.Failures, words(s.Err)), "Look at the name in the configuration (discovery), and at the network.")
 		case s.Published.IsZero():
 			d.say("publishing", Info, fmt.Sprintf("Nothing was published to %s yet.", s.Sink), "")
 		case s.Sink != "mdns" && f.Publish == config.PublishRelay && d.HomeRelay == "":

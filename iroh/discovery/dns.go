@@ -28,8 +28,14 @@ type DNSConfig struct {
 // and bounds what it reads.
 type DNS struct {
 	origin    string
-	resolvers []*net.Resolver // asked in turn
-	slots     chan struct{}   // holds a value for each query that runs
+	resolvers []resolver    // asked in turn
+	slots     chan struct{} // holds a value for each query that runs
+}
+
+// A resolver asks one name server, or those of the system if there is none.
+type resolver struct {
+	*net.Resolver
+	server netip.AddrPort
 }
 
 // stagger is when a query is sent again while no answer is there (iroh 1.4): datagrams get lost, and a resolver's own
@@ -51,10 +57,10 @@ func NewDNS(cfg DNSConfig) (*DNS, error) {
 		if !server.IsValid() || server.Port() == 0 {
 			return nil, fmt.Errorf("discovery: dns: name server %s: want IP:port", server)
 		}
-		d.resolvers = append(d.resolvers, &net.Resolver{PreferGo: true, Dial: dialTo(server)})
+		d.resolvers = append(d.resolvers, resolver{&net.Resolver{PreferGo: true, Dial: dialTo(server)}, server})
 	}
 	if len(d.resolvers) == 0 {
-		d.resolvers = []*net.Resolver{{Dial: dialTo(netip.AddrPort{})}}
+		d.resolvers = []resolver{{Resolver: &net.Resolver{Dial: dialTo(netip.AddrPort{})}}}
 	}
 	return d, nil
 }
@@ -141,7 +147,7 @@ type txtResult struct {
 }
 
 // attempt asks once, after a delay.
-func (d *DNS) attempt(ctx context.Context, resolver *net.Resolver, name string, delay time.Duration) txtResult {
+func (d *DNS) attempt(ctx context.Context, resolver resolver, name string, delay time.Duration) txtResult {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
@@ -161,6 +167,9 @@ func (d *DNS) attempt(ctx context.Context, resolver *net.Resolver, name string, 
 	var dnsErr *net.DNSError
 	if errors.As(err, &dnsErr) && dnsErr.IsNotFound {
 		return txtResult{err: ErrNotFound}
+	}
+	if dnsErr != nil && resolver.server.IsValid() {
+		dnsErr.Server = resolver.server.String() // it has that of the system, which was not asked
 	}
 	return txtResult{texts, err}
 }

@@ -308,6 +308,11 @@ func TestSilentNameServer(t *testing.T) {
 	if err == nil || errors.Is(err, discovery.ErrNotFound) || time.Since(start) > 5*time.Second {
 		t.Errorf("%+v, %v after %s", r, err, time.Since(start))
 	}
+	// A name server that cannot be asked is named, and not the one that the system has.
+	closed := netip.MustParseAddrPort("127.0.0.1:9")
+	if _, err := newDNS(t, "example.org", closed).Resolve(t.Context(), id(1)); err == nil || !strings.Contains(err.Error(), " on "+closed.String()) {
+		t.Errorf("of %s it says %v", closed, err)
+	}
 }
 
 // While name servers are silent, many lookups must not use up the file descriptors.
