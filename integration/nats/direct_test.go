@@ -15,7 +15,7 @@ import (
 )
 
 // slow is what relays here carry in a second: a connection that begins on one has the time to move.
-const slow = 8 << 20
+const slow = 4 << 20
 
 // endsOn fails the test unless the last path of a bridge's connections is a direct one to an address.
 func endsOn(t testing.TB, seen []path, want netip.AddrPort) {
@@ -120,7 +120,17 @@ func TestMovesToDirectPath(t *testing.T) {
 			text = retarget(t, text, func(addr *ticket.EndpointAddr) { addr.Direct = []netip.AddrPort{forwarded} })
 			b := w.bridge(w.site(netns.EndpointDependent).Host, nil, relay)
 			stop := watch(t, b)
-			during(t, func() { fetched(t, b, want, text) }, 3*time.Second, func(ctx context.Context) error {
+			during(t, func() { fetched(t, b, want, text) }, 0, func(ctx context.Context) error {
+				for end := time.Now().Add(time.Minute); ; {
+					now, err := paths(ctx, b)
+					if err != nil {
+						return err
+					}
+					if slices.Contains(now, path{relay.URL, true}) || time.Now().After(end) {
+						break
+					}
+				}
+				time.Sleep(time.Second) // for who watches to see it too
 				return s.router.Forward(ctx, s.outside, forwarded.Port(), netip.AddrPortFrom(s.Addrs[0], port))
 			})
 			if seen := stop(); !slices.Equal(seen, []path{{relay.URL, true}, {forwarded.String(), false}}) {

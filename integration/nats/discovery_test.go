@@ -48,7 +48,7 @@ func TestFoundByIDThenDirect(t *testing.T) {
 // published waits until a bridge is found by its id.
 func published(t testing.TB, d *peer.Daemon) {
 	t.Helper()
-	until(t, 20*time.Second, "the bridge is published", func() bool {
+	until(t, time.Minute, "the bridge is published", func() bool {
 		for _, source := range runInto[diagnosis](t, d, "doctor").Sources {
 			if source.Name == "pkarr" && source.Found {
 				return true

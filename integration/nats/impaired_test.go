@@ -126,11 +126,13 @@ func TestProviderIsGone(t *testing.T) {
 	node := peertest.Serve(t, w.rust(w.host("open"), nil), want)
 	b := w.bridge(w.site(netns.EndpointDependent).Host, nil)
 	p, text := w.proxy(node.Items[0].Ticket, steady)
-	ctx, lost := w.ctx(), make(chan time.Duration, 1)
+	ctx, cut, lost := w.ctx(), make(chan time.Time, 1), make(chan time.Time, 1)
 	go func() {
-		time.Sleep(2 * time.Second)
+		for end := time.Now().Add(time.Minute); p.Counts().ToClients < large/2 && time.Now().Before(end); {
+			time.Sleep(10 * time.Millisecond)
+		}
 		p.Cut()
-		cut := time.Now()
+		cut <- time.Now()
 		for {
 			now, err := paths(ctx, b)
 			if err != nil || len(now) == 0 {
@@ -138,13 +140,14 @@ func TestProviderIsGone(t *testing.T) {
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		lost <- time.Since(cut)
+		lost <- time.Now()
 	}()
-	began := time.Now()
 	r := b.Run(ctx, "fetch", text)
-	took, connected := time.Since(began)-2*time.Second, <-lost
+	ended, began := time.Now(), <-cut
+	took, connected := ended.Sub(began), (<-lost).Sub(began)
 	t.Logf("connection lost after %s, given up after %s: %s", connected, took, r.Stderr)
-	if r.Status != 1 || connected < 20*time.Second || connected > 36*time.Second || took > 47*time.Second {
+	// And as much again for a machine that is busy.
+	if r.Status != 1 || connected < 20*time.Second || connected > 60*time.Second || took > 80*time.Second {
 		t.Errorf("status %d", r.Status)
 	}
 	if r := b.Run(ctx, "get", node.Items[0].Hash, "-o", "-"); r.Status == 0 || len(r.Stdout) > 0 {

@@ -26,7 +26,7 @@ func TestNewAddressIsNoticed(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	const noticed = "addresses of this machine have changed"
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(d.Log(), noticed); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !strings.Contains(d.Log(), noticed); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it does not notice")
 		}

@@ -68,7 +68,7 @@ func (w *world) gateway(s *site, upnp, natpmp string) {
 		Path: peertest.Program(w.t, "miniupnpd"), Args: []string{"-d", "-f", file, "-P", filepath.Join(dir, "pid")}, Netns: s.router.Namespace,
 	}))(w.t)
 	peertest.Keep(w.t, p)
-	until(w.t, 20*time.Second, "miniupnpd listens", func() bool { return strings.Contains(p.Log(), "istening ") })
+	until(w.t, time.Minute, "miniupnpd listens", func() bool { return strings.Contains(p.Log(), "istening ") })
 }
 
 // A bridge behind a router that maps ports is reached directly from outside, without a relay, and tells so.
@@ -82,7 +82,7 @@ func TestReachedThroughMappedPort(t *testing.T) {
 			w.gateway(s, on[0], on[1])
 			a := w.bridge(s.Host, []string{"BRIDGE_IROH_PORT_MAPPING=on"})
 			var mapped netip.AddrPort
-			until(t, 30*time.Second, "a port is mapped", func() bool {
+			until(t, time.Minute, "a port is mapped", func() bool {
 				var err error
 				mapped, err = netip.ParseAddrPort(runInto[diagnosis](t, a, "doctor").Mapped)
 				return err == nil

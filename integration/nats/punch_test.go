@@ -12,7 +12,7 @@ import (
 func TestPunchThroughNATs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, public)
-	relay := w.relay("relay", calm/4)
+	relay := w.relay("relay", calm/8) // 10 s for all of it
 	a, b := w.site(netns.EndpointIndependent), w.site(netns.EndpointIndependent)
 	providing, fetching := w.bridge(a.Host, nil, relay), w.bridge(b.Host, nil, relay)
 	want := file(t, large)
