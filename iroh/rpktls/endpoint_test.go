@@ -104,7 +104,7 @@ func TestEndpointRefusesLyingServers(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				var serving sync.WaitGroup
 				serving.Go(func() { serveEarly(ctx, ln) })
 				defer serving.Wait()
@@ -180,7 +180,7 @@ func TestEndpointRefusesLyingClients(t *testing.T) {
 	for round := range 5 {
 		for _, forgery := range rpktls.Forgeries() {
 			t.Run(forgery.Name, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				seed, id := liar()
 				config := rpktls.NewLiar(forgery, seed, alpn, victim.ID())

@@ -31,7 +31,7 @@ func listen(t *testing.T, cfg *Config) *quic.Listener {
 
 func dial(t *testing.T, addr net.Addr, cfg *Config) (*quic.Conn, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	t.Cleanup(cancel)
 	conn, err := quic.DialAddr(ctx, addr.String(), TLSConfig(cfg), nil)
 	if err == nil {
@@ -76,7 +76,7 @@ func TestOverQUIC(t *testing.T) {
 
 // serve answers one stream of one connection with data, and waits for its end.
 func serve(listener *quic.Listener, data []byte) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	conn, err := listener.Accept(ctx)
 	if err != nil {
@@ -149,7 +149,7 @@ func TestCryptoTLSOverTheSameQUIC(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer foreign.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	conn, err := quic.DialAddr(ctx, foreign.Addr().String(), x509Config(t), nil)
 	if err != nil {

@@ -225,7 +225,7 @@ func TestOffloadOnARealSocket(t *testing.T) {
 		}
 		want := append(packets(data, 1200), []byte("end"))
 		conn := wrapped.(*groConn)
-		conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		conn.SetReadDeadline(time.Now().Add(30 * time.Second))
 		var got [][]byte
 		calls := 0
 		for len(got) < len(want) {
