@@ -61,6 +61,24 @@ func (c Cache) StartRelay(ctx context.Context, cfg RelayConfig) (*RelayServer, e
 	if err != nil {
 		return nil, err
 	}
+	// A port that was free a moment ago may be taken by the time the relay binds it: somebody who looks for the relay there may have
+	// it, too, as the port from which he does so.
+	for tries := range 5 {
+		var r *RelayServer
+		if r, err = startRelay(ctx, bin, cfg); err == nil || ctx.Err() != nil {
+			return r, err
+		}
+		pause := time.NewTimer(time.Duration(tries) * 200 * time.Millisecond)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+		pause.Stop()
+	}
+	return nil, err
+}
+
+func startRelay(ctx context.Context, bin string, cfg RelayConfig) (*RelayServer, error) {
 	ports, err := cfg.freePorts(3)
 	if err != nil {
 		return nil, fmt.Errorf("peer: relay: %w", err)
