@@ -46,7 +46,7 @@ func FuzzBad(f *testing.F) {
 func TestFailuresAreLoud(t *testing.T) {
 	dir := module(t, map[string]string{"go.mod": mod, "good/g_test.go": good, "bad/b_test.go": bad, "none/n.go": "package none\n"})
 	var out bytes.Buffer
-	err := run(t.Context(), config{dir: dir, time: 2 * time.Second, jobs: 2}, &out, []string{"./..."}, false)
+	err := run(t.Context(), config{dir: dir, time: 6 * time.Second, jobs: 2}, &out, []string{"./..."}, false)
 	if err == nil || err.Error() != "1 of 3 targets failed" {
 		t.Errorf("the error is %v; it printed\n%s", err, &out)
 	}
