@@ -310,12 +310,12 @@ func TestInterrupted(t *testing.T) {
 		if err := p.Signal(os.Interrupt); err != nil {
 			t.Fatal(err)
 		}
-		wait, cancel := context.WithTimeout(ctx, 10*time.Second)
+		wait, cancel := context.WithTimeout(ctx, time.Minute)
 		err = p.Wait(wait)
 		cancel()
-		if code := exitCode(err); code != 130 || time.Since(began) > 5*time.Second {
+		if code := exitCode(err); code != 130 || time.Since(began) > 20*time.Second {
 			p.Kill()
-			t.Errorf("status %d after %s, want 130 within 5 s\n%s", code, time.Since(began), p.Log())
+			t.Errorf("status %d after %s, want 130, soon\n%s", code, time.Since(began), p.Log())
 		}
 	}
 	if list := d.Run(ctx, "ls", "--json"); len(list.Stdout) != 0 {

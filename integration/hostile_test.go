@@ -151,7 +151,7 @@ func TestLyingProvider(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := start(t)
-			ctx, cancel := context.WithTimeout(peertest.Context(t), time.Minute)
+			ctx, cancel := context.WithTimeout(peertest.Context(t), 3*time.Minute)
 			defer cancel()
 			r := d.Run(ctx, "expose", lie(t, honest, test.answer))
 			if r.Status != test.status || strings.TrimSpace(r.Stderr) == "" {
@@ -186,7 +186,7 @@ func TestEndlessProvider(t *testing.T) {
 	c := do(t, d, "expose", text)
 	select {
 	case <-end:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the provider may still send")
 	}
 	if c.Hash != node.Items[0].Hash || sent.Load() > size+32<<20 {

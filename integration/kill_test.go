@@ -65,6 +65,7 @@ type killTest struct {
 	acked map[string]killing       // by CID
 	takes map[string]time.Duration // see kill
 	after []time.Duration          // from the sign of work to each kill
+	quick []time.Duration          // how long the starts take
 	begun int                      // killed while the process began, for which no sign of work is waited for
 }
 
@@ -95,6 +96,10 @@ func TestKill(t *testing.T) {
 	}
 	t.Logf("%d rounds: %d killed at work, half of them later than %s into it; %d killed before; %d contents acknowledged; work takes %v",
 		rounds, len(k.after), median, k.begun, len(k.acked), k.takes)
+	slices.Sort(k.quick)
+	if most := k.quick[len(k.quick)*9/10]; most > 5*time.Second { // the others are the disk's
+		t.Errorf("one start of ten takes %s and more", most)
+	}
 	if len(k.after) < atWork {
 		t.Errorf("only %d rounds were killed at work, %d should have been: the test means little", len(k.after), atWork)
 	}
@@ -172,7 +177,7 @@ func (k *killTest) kill(ctx context.Context, r killing, victim fault.Victim) {
 // run starts the operation, kills the process that does it, and notes what was acknowledged.
 func (k *killTest) run(r killing) {
 	t := k.t
-	ctx, cancel := context.WithTimeout(peertest.Context(t), time.Minute)
+	ctx, cancel := context.WithTimeout(peertest.Context(t), 5*time.Minute)
 	defer cancel()
 	command := peer.Command{
 		Path: program.Bin, Args: append(r.args, "--json", "--local", "--data", k.data),
@@ -226,7 +231,8 @@ func (k *killTest) check(r killing, everything bool) {
 	ctx := peertest.Context(t)
 	began := time.Now()
 	list := program.Run(ctx, k.data, "ls", "--json")
-	if took := time.Since(began); list.Status != 0 || took > 5*time.Second {
+	took := time.Since(began)
+	if k.quick = append(k.quick, took); list.Status != 0 || took > time.Minute {
 		t.Errorf("the next start: status %d after %s\n%s", list.Status, took, list.Stderr)
 	}
 	listed := map[string]bool{}

@@ -75,7 +75,7 @@ func TestMakeRun(t *testing.T) {
 	if err := p.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	wait, cancel := context.WithTimeout(ctx, 20*time.Second)
+	wait, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if err := p.Wait(wait); err != nil {
 		t.Errorf("after %s: %v\n%s", time.Since(began), err, p.Log())
