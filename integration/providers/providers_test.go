@@ -211,7 +211,7 @@ func TestOneProviderFarAway(t *testing.T) {
 		}
 		return stats
 	}
-	for range 3 {
+	for rounds := 0; rounds < 3 || median(several) > 2*median(one) && rounds < 9; rounds++ { // a machine that is busy makes more of them differ
 		a, b := get(true), get(false)
 		if a.Requests != 1 || b.Requests < 4 {
 			t.Errorf("%d requests over one stream, %d over several", a.Requests, b.Requests)
