@@ -176,6 +176,45 @@ func TestAnnouncedRestart(t *testing.T) {
 	}
 }
 
+// What a relay says before it closes is heard, also by a client that finds out first when it writes.
+func TestNoticeIsHeardBehindAClosedConnection(t *testing.T) {
+	const away = time.Second
+	var connections atomic.Int32
+	var back atomic.Int64
+	url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
+		welcome(ctx, ws)
+		if connections.Add(1) == 1 {
+			ws.Write(ctx, websocket.MessageBinary, wire.AppendFromRelay(nil, Datagrams{Data: []byte("hold the reader up")}))
+			ws.Write(ctx, websocket.MessageBinary, wire.AppendRestart(nil, wire.Restart{ReconnectIn: away, TryFor: time.Minute}))
+			return // nothing of what the client sent was read
+		}
+		back.CompareAndSwap(0, time.Now().UnixNano())
+		for err := error(nil); err == nil; {
+			_, _, err = ws.Read(ctx)
+		}
+	})
+	receiving, goOn := make(chan struct{}), make(chan struct{})
+	m := join(t, url, nil, func(c *Config) {
+		c.Receive = func(r *Received) {
+			close(receiving)
+			<-goOn
+			r.Release()
+		}
+	})
+	<-receiving
+	eventually(t, "the writer has failed", func() bool {
+		m.Send(Datagrams{Data: []byte("x")})
+		time.Sleep(5 * time.Millisecond)
+		return len(m.queue) > 3 // nobody takes from it any more
+	})
+	released := time.Now()
+	close(goOn)
+	eventually(t, "the client is back", func() bool { return back.Load() != 0 && m.State().Connected })
+	if took := time.Unix(0, back.Load()).Sub(released); took < away {
+		t.Errorf("it came back after %v", took)
+	}
+}
+
 // A relay that answers no ping, and sends nothing else, is left.
 func TestSilentRelayIsLeft(t *testing.T) {
 	t.Parallel()

@@ -49,4 +49,8 @@ const (
 
 	// closeGrace is how long Close may take to send what is queued and to say good-bye.
 	closeGrace = time.Second
+
+	// hearGrace is how long what came before a connection broke may take to be read. Against a relay that sends on and on, but
+	// reads nothing.
+	hearGrace = 2 * time.Second
 )

@@ -32,8 +32,22 @@ type session struct {
 	asked  chan wire.PingData      // pings of ours to send
 	wanted chan wire.PingData      // pings of the relay to answer
 	pongs  chan wire.PingData      // answers of the relay
+	over   chan ended              // both goroutines, when they are over
 	resume atomic.Pointer[restart] // what the relay said of its restart
 }
+
+// ended is a goroutine of a session that is over, and why.
+type ended struct {
+	who role
+	err error
+}
+
+type role bool
+
+const (
+	reader role = false
+	writer role = true
+)
 
 // restart is a notice and when it came.
 type restart struct {
@@ -45,6 +59,7 @@ func newSession(c *Client, ws *websocket.Conn, conn *corked) *session {
 	return &session{
 		client: c, ws: ws, conn: conn,
 		asked: make(chan wire.PingData, 1), wanted: make(chan wire.PingData, maxPongs), pongs: make(chan wire.PingData, 1),
+		over: make(chan ended, 2),
 	}
 }
 
@@ -52,15 +67,14 @@ func newSession(c *Client, ws *websocket.Conn, conn *corked) *session {
 func (s *session) run(ctx context.Context) error {
 	writing, stop := context.WithCancel(context.Background())
 	defer stop()
-	ended := make(chan error, 2)
 	var both sync.WaitGroup
-	both.Go(func() { ended <- s.read() })
-	both.Go(func() { ended <- s.write(writing) })
-	err := s.watch(ctx, ended)
+	both.Go(func() { s.over <- ended{reader, s.read()} })
+	both.Go(func() { s.over <- ended{writer, s.write(writing)} })
+	err := s.watch(ctx)
 	if errors.Is(err, errClosed) {
 		grace := time.AfterFunc(closeGrace, func() { s.ws.CloseNow() })
 		stop()
-		if <-ended == nil { // the writer has sent everything; the reader never returns nil
+		if e := <-s.over; e.who == writer && e.err == nil { // it has sent everything
 			s.ws.Close(websocket.StatusNormalClosure, "")
 		}
 		grace.Stop()
@@ -72,7 +86,7 @@ func (s *session) run(ctx context.Context) error {
 }
 
 // watch pings, and returns when the session is to end.
-func (s *session) watch(ctx context.Context, ended <-chan error) error {
+func (s *session) watch(ctx context.Context) error {
 	ping := time.NewTimer(0)
 	defer ping.Stop()
 	late := time.NewTimer(pongTimeout)
@@ -82,8 +96,11 @@ func (s *session) watch(ctx context.Context, ended <-chan error) error {
 	var sent time.Time
 	for number := uint64(0); ; {
 		select {
-		case err := <-ended:
-			return err
+		case e := <-s.over:
+			if e.who == writer {
+				s.hearOut(ctx)
+			}
+			return e.err
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-s.client.closing:
@@ -108,6 +125,19 @@ func (s *session) watch(ctx context.Context, ended <-chan error) error {
 			}
 			ping.Reset(pingEvery - pongTimeout)
 		}
+	}
+}
+
+// hearOut waits, once nothing can be written any more, until the reader has read what the relay had sent before it closed the
+// connection: why, and when it will be back.
+func (s *session) hearOut(ctx context.Context) {
+	grace := time.NewTimer(hearGrace)
+	defer grace.Stop()
+	select {
+	case <-s.over:
+	case <-grace.C:
+	case <-ctx.Done():
+	case <-s.client.closing:
 	}
 }
 
