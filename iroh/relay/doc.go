@@ -17,8 +17,9 @@
 // sends a challenge of 16 bytes, and the client signs the BLAKE3 key of it (derive-key mode, context
 // "iroh-relay handshake v1 challenge signature"). The relay then confirms or denies.
 //
-// Both sides ping. The client does every 15 s, and connects anew when nothing at all came for 5 s after it. Attempts to
-// connect have 10 s, and the time between them doubles from 50 ms to 16 s, give or take a half.
+// Both sides ping. The client does every 15 s, and connects anew when nothing at all came for 5 s after it, or when one has not
+// even been sent for 30 s. Attempts to connect have 10 s, and the time between them doubles from 50 ms to 16 s, give or take a
+// half.
 //
 // Datagrams may be lost, as everywhere: those to endpoints that are not connected to the relay are, without a notice.
 // Datagrams of one size to the same endpoint travel in one frame, as many as are waiting; a frame has at most 64 KiB.

@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -233,6 +235,69 @@ func TestSilentRelayIsLeft(t *testing.T) {
 	if took := time.Since(began); took < pongTimeout {
 		t.Errorf("after %v", took)
 	}
+}
+
+// A queue that never becomes empty, on a slow link, keeps no answer back: the relay would leave.
+func TestPongsBetweenDatagrams(t *testing.T) {
+	answered := make(chan struct{})
+	once := sync.OnceFunc(func() { close(answered) })
+	url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
+		welcome(ctx, ws)
+		for asked := false; ; time.Sleep(2 * time.Millisecond) {
+			_, data, err := ws.Read(ctx)
+			if err != nil {
+				return
+			}
+			switch typ, _, _ := wire.ParseType(data); {
+			case typ == wire.Pong:
+				once()
+			case typ != wire.Ping && !asked:
+				asked = true
+				ws.Write(ctx, websocket.MessageBinary, wire.AppendPing(nil, wire.PingData{7}))
+			}
+		}
+	})
+	m := join(t, url, nil).ready(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var senders sync.WaitGroup
+	for range 3 {
+		senders.Go(func() {
+			for data := make([]byte, 40*1200); ctx.Err() == nil; {
+				m.Send(Datagrams{Segment: 1200, Data: data})
+			}
+		})
+	}
+	select {
+	case <-answered:
+	case <-time.After(20 * time.Second):
+		t.Error("the ping is not answered")
+	}
+	stop()
+	senders.Wait()
+}
+
+// A relay that goes on sending but takes nothing is left as well.
+func TestDeafRelayIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Config{URL: mustURL(t, "http://127.0.0.1:9/"), SecretKey: secret(t), Receive: func(*Received) {}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newSession(c, nil, nil) // with nobody that writes
+		ctx, stop := context.WithCancel(t.Context())
+		var sends sync.WaitGroup
+		sends.Go(func() {
+			for ctx.Err() == nil {
+				s.heard.Store(true)
+				time.Sleep(time.Second)
+			}
+		})
+		defer func() { stop(); sends.Wait() }()
+		began := time.Now()
+		if err := s.watch(t.Context()); !errors.Is(err, errStuck) || time.Since(began) != maxUnsent*pingEvery {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+	})
 }
 
 // A relay that reads nothing holds up neither Send nor Close, and what it is sent is bounded.

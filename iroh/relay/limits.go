@@ -33,6 +33,10 @@ const (
 	pingEvery   = 15 * time.Second
 	pongTimeout = 5 * time.Second
 
+	// maxUnsent is how many pings in a row may find the one before not even sent: links can be slow, but 8 KiB/s is more than
+	// they need. Against a relay that goes on sending and reads nothing.
+	maxUnsent = 2
+
 	// firstPause and maxPause are the least and most time between attempts to connect.
 	firstPause = 50 * time.Millisecond
 	maxPause   = 16 * time.Second

@@ -16,6 +16,7 @@ import (
 
 var (
 	errSilent = errors.New("the relay does not answer")
+	errStuck  = errors.New("the relay does not take what it is sent")
 	errClosed = errors.New("closed")
 )
 
@@ -94,6 +95,7 @@ func (s *session) watch(ctx context.Context) error {
 	defer late.Stop()
 	var last wire.PingData
 	var sent time.Time
+	unsent := 0
 	for number := uint64(0); ; {
 		select {
 		case e := <-s.over:
@@ -112,7 +114,11 @@ func (s *session) watch(ctx context.Context) error {
 			s.heard.Store(false)
 			select {
 			case s.asked <- last:
-			default: // the writer is stuck with the one before
+				unsent = 0
+			default: // the writer is stuck since the one before, however much comes
+				if unsent++; unsent == maxUnsent {
+					return errStuck
+				}
 			}
 			late.Reset(pongTimeout)
 		case data := <-s.pongs:
@@ -265,8 +271,8 @@ func (s *session) write(stopping context.Context) error {
 	}
 }
 
-// burst writes first and what else is queued with one system call, as far as that goes. Datagrams that follow each other,
-// to one peer and of one size, become one frame.
+// burst writes first and what else is queued with as few system calls as that goes. Datagrams that follow each other, to one
+// peer and of one size, become one frame. The queue may never become empty, so pings go between.
 func (s *session) burst(ctx context.Context, first *outgoing) error {
 	s.conn.cork()
 	now := time.Now()
@@ -283,20 +289,37 @@ func (s *session) burst(ctx context.Context, first *outgoing) error {
 			err = s.ws.Write(ctx, websocket.MessageBinary, wire.Seal(o.buf, o.head))
 		}
 		s.client.recycle(o)
+		if o = next; err == nil && o != nil && bytes > maxBurst {
+			err = errors.Join(s.pings(ctx), s.conn.flush())
+			s.conn.cork()
+			now, bytes = time.Now(), 0
+		}
 		if err != nil {
-			if next != nil {
-				s.client.recycle(next)
+			if o != nil {
+				s.client.recycle(o)
 			}
 			return errors.Join(err, s.conn.flush())
 		}
-		if o = next; o != nil && bytes > maxBurst {
-			if err := s.conn.flush(); err != nil {
-				s.client.recycle(o)
-				return err
-			}
-			s.conn.cork()
-			bytes = 0
-		}
 	}
 	return s.conn.flush()
+}
+
+// pings writes the pings and answers that wait just now.
+func (s *session) pings(ctx context.Context) error {
+	var small [16]byte
+	for range 1 + maxPongs { // as many as there can be; more may come meanwhile
+		var err error
+		select {
+		case data := <-s.asked:
+			err = s.ws.Write(ctx, websocket.MessageBinary, wire.AppendPing(small[:0], data))
+		case data := <-s.wanted:
+			err = s.ws.Write(ctx, websocket.MessageBinary, wire.AppendPong(small[:0], data))
+		default:
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
