@@ -5,6 +5,6 @@
 // are made inside of them, so that the machine's own network is never touched and never reached: a lab has no way out.
 // A file that the lab holds locked says that it is in use; what a killed process left is removed by the next lab.
 //
-// Everything is IPv4. Impaired links are not made here, since not every kernel can (netem): put a proxy of package
-// fault on a host.
+// A segment has addresses of IPv4 or of IPv6. Impaired links are not made here, since not every kernel can (netem): put a
+// proxy of package fault on a host.
 package netns

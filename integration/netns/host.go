@@ -23,9 +23,11 @@ func (l *Lab) Host(ctx context.Context, name string) (*Host, error) {
 	l.mu.Lock()
 	l.spaces = append(l.spaces, h.Namespace)
 	l.mu.Unlock()
-	// Without IPv6 on the segments nothing waits for addresses to be found unique.
-	if err := h.set("net/ipv6/conf/default/disable_ipv6", "1"); err != nil && !os.IsNotExist(err) {
-		return nil, fmt.Errorf("netns: %w", err)
+	// IPv6 is for interfaces with an address of it, and nothing waits for addresses to be found unique.
+	for name, value := range map[string]string{"disable_ipv6": "1", "accept_dad": "0"} {
+		if err := h.set("net/ipv6/conf/default/"+name, value); err != nil && !os.IsNotExist(err) {
+			return nil, fmt.Errorf("netns: %w", err)
+		}
 	}
 	return h, h.ip(ctx, "link set lo up")
 }
@@ -45,10 +47,10 @@ func (l *Lab) Segment(ctx context.Context, name string, prefix netip.Prefix) (*S
 		return nil, err
 	}
 	s := &Segment{host: h, prefix: prefix.Masked()}
-	return s, h.ip(ctx,
-		"link add switch type bridge mcast_snooping 0",
-		fmt.Sprintf("address add %s dev switch", netip.PrefixFrom(s.Gateway(), prefix.Bits())),
-		"link set switch up")
+	if err := h.ip(ctx, "link add switch type bridge mcast_snooping 0"); err != nil {
+		return nil, err
+	}
+	return s, h.address(ctx, "switch", netip.PrefixFrom(s.Gateway(), prefix.Bits()))
 }
 
 // Gateway is the segment's first address, where a packet to elsewhere ends.
@@ -65,15 +67,25 @@ func (h *Host) Join(ctx context.Context, s *Segment, addr, via netip.Addr) (stri
 	if err != nil {
 		return "", err
 	}
-	commands := []string{
-		fmt.Sprintf("address add %s dev %s", netip.PrefixFrom(addr, s.prefix.Bits()), name),
-		fmt.Sprintf("link set %s up", name),
-	}
-	if via.IsValid() {
-		commands = append(commands, "route add default via "+via.String())
-	}
 	h.Addrs = append(h.Addrs, addr)
-	return name, h.ip(ctx, commands...)
+	err = h.address(ctx, name, netip.PrefixFrom(addr, s.prefix.Bits()))
+	if err != nil || !via.IsValid() {
+		return name, err
+	}
+	everything := netip.PrefixFrom(via, 0).Masked()
+	return name, h.ip(ctx, fmt.Sprintf("route add %s via %s", everything, via))
+}
+
+// address gives an interface of the host an address, and switches it on.
+func (h *Host) address(ctx context.Context, name string, addr netip.Prefix) error {
+	command := fmt.Sprintf("address add %s dev %s", addr, name)
+	if addr.Addr().Is6() {
+		if err := h.set("net/ipv6/conf/"+name+"/disable_ipv6", "0"); err != nil {
+			return fmt.Errorf("%w: no IPv6: %w", ErrUnsupported, err)
+		}
+		command += " nodad"
+	}
+	return h.ip(ctx, command, fmt.Sprintf("link set %s up", name))
 }
 
 // ip runs commands of the program ip on the host, in order, until one fails.
@@ -102,7 +114,7 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (conn n
 // ListenUDP is [net.ListenUDP] on the host. The socket stays the host's, whoever uses it.
 func (h *Host) ListenUDP(addr netip.AddrPort) (conn *net.UDPConn, err error) {
 	err = Do(h.Namespace, func() error {
-		conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(addr))
+		conn, err = net.ListenUDP(network(addr), net.UDPAddrFromAddrPort(addr))
 		return err
 	})
 	return conn, err
@@ -111,8 +123,16 @@ func (h *Host) ListenUDP(addr netip.AddrPort) (conn *net.UDPConn, err error) {
 // DialUDP is [net.DialUDP] from the host.
 func (h *Host) DialUDP(addr netip.AddrPort) (conn *net.UDPConn, err error) {
 	err = Do(h.Namespace, func() error {
-		conn, err = net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(addr))
+		conn, err = net.DialUDP(network(addr), nil, net.UDPAddrFromAddrPort(addr))
 		return err
 	})
 	return conn, err
+}
+
+// network is that of an address alone: [::] is not 0.0.0.0 as well.
+func network(addr netip.AddrPort) string {
+	if addr.Addr().Is4() {
+		return "udp4"
+	}
+	return "udp6"
 }

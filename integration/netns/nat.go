@@ -22,7 +22,7 @@ const (
 // an answer or a port forwarding, or is dropped. It is dropped without a word, also what is meant for the router
 // itself: an answer of the router's would tell a peer that punches a hole that there is none.
 const rules = `
-table ip lab {
+table %[3]s lab {
 	chain translate {
 		type nat hook postrouting priority srcnat
 		oifname "%[1]s" %[2]s
@@ -39,12 +39,17 @@ table ip lab {
 }
 `
 
-// Masquerade makes the host a router: it forwards packets, and hides what is behind it where they leave by an interface.
+// Masquerade makes the host a router: it forwards packets, and hides what is behind it where they leave by an interface. It does so for
+// IPv6 if its first address is of that: few routers do, but for those who are behind one it is like a firewall and worse.
 func (h *Host) Masquerade(ctx context.Context, outside string, kind NAT) error {
-	if err := h.set("net/ipv4/ip_forward", "1"); err != nil {
+	family, forwarding := "ip", "net/ipv4/ip_forward"
+	if len(h.Addrs) > 0 && h.Addrs[0].Is6() {
+		family, forwarding = "ip6", "net/ipv6/conf/all/forwarding"
+	}
+	if err := h.set(forwarding, "1"); err != nil {
 		return fmt.Errorf("netns: %w", err)
 	}
-	return h.Nft(ctx, fmt.Sprintf(rules, outside, kind))
+	return h.Nft(ctx, fmt.Sprintf(rules, outside, kind, family))
 }
 
 // Nft loads a ruleset of nftables on the host.
@@ -55,14 +60,18 @@ func (h *Host) Nft(ctx context.Context, ruleset string) error {
 
 // Forward hands what arrives from outside at a UDP port on to a host behind the router.
 func (h *Host) Forward(ctx context.Context, outside string, port uint16, to netip.AddrPort) error {
+	family := "ip"
+	if to.Addr().Is6() {
+		family = "ip6"
+	}
 	return h.Nft(ctx, fmt.Sprintf(`
-table ip forwarded {
+table %s forwarded {
 	chain in {
 		type nat hook prerouting priority dstnat
 		iifname "%s" udp dport %d dnat to %s
 	}
 }
-`, outside, port, to))
+`, family, outside, port, to))
 }
 
 // Renumber gives an interface another address, as a provider does every night. The kernel then forgets, in its own

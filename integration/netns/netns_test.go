@@ -53,15 +53,36 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
+// plan is the addresses of a lab.
+type plan struct{ outer, inner netip.Prefix }
+
 var (
-	outer = netip.MustParsePrefix("203.0.113.0/24")
-	inner = netip.MustParsePrefix("10.1.0.0/24")
-	none  netip.Addr
+	v4 = plan{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("10.1.0.0/24")}
+	v6 = plan{netip.MustParsePrefix("2001:db8::/64"), netip.MustParsePrefix("fd00:1::/64")}
+
+	none netip.Addr
 )
 
+// out and in are addresses of the two networks.
+func (p plan) out(n byte) netip.Addr { return member(p.outer, n) }
+func (p plan) in(n byte) netip.Addr  { return member(p.inner, n) }
+
+func member(p netip.Prefix, n byte) netip.Addr {
+	b := p.Addr().AsSlice()
+	b[len(b)-1] = n
+	addr, _ := netip.AddrFromSlice(b)
+	return addr
+}
+
+// families runs a test for both.
+func families(t *testing.T, test func(t *testing.T, p plan)) {
+	t.Run("IPv4", func(t *testing.T) { test(t, v4) })
+	t.Run("IPv6", func(t *testing.T) { test(t, v6) })
+}
+
 // mirror answers every packet with the address that it came from.
-func mirror(t *testing.T, h *netns.Host, addr string) netip.AddrPort {
-	conn := must[*net.UDPConn](t)(h.ListenUDP(netip.MustParseAddrPort(addr + ":7")))
+func mirror(t *testing.T, h *netns.Host) netip.AddrPort {
+	conn := must[*net.UDPConn](t)(h.ListenUDP(netip.AddrPortFrom(h.Addrs[0], 7)))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -114,17 +135,17 @@ type site struct {
 	outside      string
 }
 
-func newSite(t *testing.T, kind netns.NAT) site {
+func newSite(t *testing.T, p plan, kind netns.NAT) site {
 	t.Helper()
 	ctx := t.Context()
 	s := site{lab: peertest.Lab(t)}
-	s.net = must[*netns.Segment](t)(s.lab.Segment(ctx, "net", outer))
-	lan := must[*netns.Segment](t)(s.lab.Segment(ctx, "lan", inner))
+	s.net = must[*netns.Segment](t)(s.lab.Segment(ctx, "net", p.outer))
+	lan := must[*netns.Segment](t)(s.lab.Segment(ctx, "lan", p.inner))
 	s.router = must[*netns.Host](t)(s.lab.Host(ctx, "router"))
 	s.host = must[*netns.Host](t)(s.lab.Host(ctx, "host"))
-	s.outside = must[string](t)(s.router.Join(ctx, s.net, netip.MustParseAddr("203.0.113.10"), s.net.Gateway()))
-	must[string](t)(s.router.Join(ctx, lan, netip.MustParseAddr("10.1.0.254"), none))
-	must[string](t)(s.host.Join(ctx, lan, netip.MustParseAddr("10.1.0.2"), netip.MustParseAddr("10.1.0.254")))
+	s.outside = must[string](t)(s.router.Join(ctx, s.net, p.out(10), s.net.Gateway()))
+	must[string](t)(s.router.Join(ctx, lan, p.in(254), none))
+	must[string](t)(s.host.Join(ctx, lan, p.in(2), p.in(254)))
 	if err := s.router.Masquerade(ctx, s.outside, kind); err != nil {
 		t.Fatal(err)
 	}
@@ -132,57 +153,60 @@ func newSite(t *testing.T, kind netns.NAT) site {
 }
 
 // public adds a host beside the router.
-func (s site) public(t *testing.T, name, addr string) *netns.Host {
+func (s site) public(t *testing.T, name string, addr netip.Addr) *netns.Host {
 	h := must[*netns.Host](t)(s.lab.Host(t.Context(), name))
-	must[string](t)(h.Join(t.Context(), s.net, netip.MustParseAddr(addr), s.net.Gateway()))
+	must[string](t)(h.Join(t.Context(), s.net, addr, s.net.Gateway()))
 	return h
 }
 
 func TestRouterHidesWhatIsBehindIt(t *testing.T) {
 	for _, kind := range []netns.NAT{netns.EndpointIndependent, netns.EndpointDependent} {
 		t.Run(string(kind), func(t *testing.T) {
-			s := newSite(t, kind)
-			one := mirror(t, s.public(t, "one", "203.0.113.2"), "203.0.113.2")
-			two := mirror(t, s.public(t, "two", "203.0.113.3"), "203.0.113.3")
-			conn := must[*net.UDPConn](t)(s.host.ListenUDP(netip.MustParseAddrPort("10.1.0.2:4022")))
-			defer conn.Close()
-			seen := [2]netip.AddrPort{ask(t, conn, one, long), ask(t, conn, two, long)}
-			for _, addr := range seen {
-				if addr.Addr() != netip.MustParseAddr("203.0.113.10") {
-					t.Fatalf("seen as %v", seen)
+			families(t, func(t *testing.T, p plan) {
+				s := newSite(t, p, kind)
+				one, two := mirror(t, s.public(t, "one", p.out(2))), mirror(t, s.public(t, "two", p.out(3)))
+				conn := must[*net.UDPConn](t)(s.host.ListenUDP(netip.AddrPortFrom(p.in(2), 4022)))
+				defer conn.Close()
+				seen := [2]netip.AddrPort{ask(t, conn, one, long), ask(t, conn, two, long)}
+				for _, addr := range seen {
+					if addr.Addr() != p.out(10) {
+						t.Fatalf("seen as %v", seen)
+					}
 				}
-			}
-			if same := seen[0].Port() == 4022 && seen[1].Port() == 4022; same != (kind == netns.EndpointIndependent) {
-				t.Errorf("seen as %v", seen)
-			}
+				if same := seen[0].Port() == 4022 && seen[1].Port() == 4022; same != (kind == netns.EndpointIndependent) {
+					t.Errorf("seen as %v", seen)
+				}
+			})
 		})
 	}
 }
 
 func TestNobodyGetsInUninvited(t *testing.T) {
-	s := newSite(t, netns.EndpointIndependent)
-	peer := s.public(t, "peer", "203.0.113.2")
-	inside := mirror(t, s.host, "10.1.0.2")
-	conn := must[*net.UDPConn](t)(peer.ListenUDP(netip.MustParseAddrPort("203.0.113.2:9")))
-	defer conn.Close()
-	forwarded := netip.MustParseAddrPort("203.0.113.10:7000")
-	for _, addr := range []netip.AddrPort{inside, netip.MustParseAddrPort("203.0.113.10:7"), forwarded} {
-		if seen := ask(t, conn, addr, brief); seen.IsValid() {
-			t.Errorf("%s was reached, as %s", addr, seen)
+	families(t, func(t *testing.T, p plan) {
+		s := newSite(t, p, netns.EndpointIndependent)
+		peer := s.public(t, "peer", p.out(2))
+		inside := mirror(t, s.host)
+		conn := must[*net.UDPConn](t)(peer.ListenUDP(netip.AddrPortFrom(p.out(2), 9)))
+		defer conn.Close()
+		forwarded := netip.AddrPortFrom(p.out(10), 7000)
+		for _, addr := range []netip.AddrPort{inside, netip.AddrPortFrom(p.out(10), 7), forwarded} {
+			if seen := ask(t, conn, addr, brief); seen.IsValid() {
+				t.Errorf("%s was reached, as %s", addr, seen)
+			}
 		}
-	}
-	if err := s.router.Forward(t.Context(), s.outside, forwarded.Port(), inside); err != nil {
-		t.Fatal(err)
-	}
-	if seen := ask(t, conn, forwarded, long); seen != netip.MustParseAddrPort("203.0.113.2:9") {
-		t.Errorf("through a forwarded port: seen as %v", seen)
-	}
+		if err := s.router.Forward(t.Context(), s.outside, forwarded.Port(), inside); err != nil {
+			t.Fatal(err)
+		}
+		if seen := ask(t, conn, forwarded, long); seen != netip.AddrPortFrom(p.out(2), 9) {
+			t.Errorf("through a forwarded port: seen as %v", seen)
+		}
+	})
 }
 
 // A socket goes on to work when the router's address changes, and is seen under the new one.
 func TestRenumbering(t *testing.T) {
-	s := newSite(t, netns.EndpointIndependent)
-	peer := mirror(t, s.public(t, "peer", "203.0.113.2"), "203.0.113.2")
+	s := newSite(t, v4, netns.EndpointIndependent)
+	peer := mirror(t, s.public(t, "peer", v4.out(2)))
 	conn := must[*net.UDPConn](t)(s.host.ListenUDP(netip.MustParseAddrPort("10.1.0.2:4022")))
 	defer conn.Close()
 	if seen := ask(t, conn, peer, long); seen != netip.MustParseAddrPort("203.0.113.10:4022") {
@@ -204,7 +228,7 @@ func TestRenumbering(t *testing.T) {
 }
 
 func TestLabHasNoWayOut(t *testing.T) {
-	s := newSite(t, netns.EndpointIndependent)
+	s := newSite(t, v4, netns.EndpointIndependent)
 	outside := must[*net.UDPConn](t)(net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}))
 	defer outside.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
