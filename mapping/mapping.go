@@ -166,6 +166,10 @@ type Store interface {
 	// call Ref, Commit or Purge. An error of orphan ends Purge, and is returned
 	// wrapped.
 	Purge(ctx context.Context, orphan func(hash [32]byte) error) error
+	// Orphans calls yield for each blob hash for which Purge would call orphan
+	// now. It locks nothing and changes nothing: an orphan may be referred to
+	// again at any time. An error of yield ends it, and is returned wrapped.
+	Orphans(ctx context.Context, yield func(hash [32]byte) error) error
 	// Referenced tells whether a live link or a running transaction refers to
 	// a blob.
 	Referenced(ctx context.Context, hash [32]byte) (bool, error)

@@ -116,7 +116,7 @@ func testClosed(t *testing.T, s mapping.Store) {
 	errPurge := s.Purge(ctx, func([32]byte) error { return nil })
 	for name, err := range map[string]error{
 		"begin": errBegin, "block": errBlock, "link": errLink, "file": errFile, "refs": errRefs, "referenced": errReferenced,
-		"purge": errPurge, "delete": s.Delete(ctx, Link(1).CID),
+		"purge": errPurge, "orphans": s.Orphans(ctx, func([32]byte) error { return nil }), "delete": s.Delete(ctx, Link(1).CID),
 		"tx block": tx.Block(Leaf(3)), "tx ref": tx.Ref(Hash(1), cid.Undef), "tx commit": tx.Commit(ctx, Link(2)),
 	} {
 		if !errors.Is(err, mapping.ErrClosed) {

@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -185,13 +186,19 @@ func wantReferenced(t testing.TB, s mapping.Store, hash [32]byte, want bool) {
 	}
 }
 
-// purge purges and returns the hashes that became orphans.
+// purge purges and returns the hashes that became orphans, which were listed as such before.
 func purge(t testing.TB, s mapping.Store) map[[32]byte]int {
 	t.Helper()
-	got := make(map[[32]byte]int)
-	err := s.Purge(context.Background(), func(h [32]byte) error { got[h]++; return nil })
-	if err != nil {
+	listed, got := make(map[[32]byte]int), make(map[[32]byte]int)
+	count := func(in map[[32]byte]int) func([32]byte) error { return func(h [32]byte) error { in[h]++; return nil } }
+	if err := s.Orphans(context.Background(), count(listed)); err != nil {
+		t.Fatalf("orphans: %v", err)
+	}
+	if err := s.Purge(context.Background(), count(got)); err != nil {
 		t.Fatalf("purge: %v", err)
+	}
+	if !maps.Equal(listed, got) {
+		t.Errorf("%d orphans are listed, %d are purged", len(listed), len(got))
 	}
 	return got
 }

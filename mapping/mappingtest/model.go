@@ -236,6 +236,17 @@ func (m *model) purge(t *rapid.T) {
 		}
 	}
 	got := make(map[[32]byte]bool)
+	m.fatal("orphans", m.s.Orphans(context.Background(), func(h [32]byte) error {
+		if !want[h] || got[h] {
+			return fmt.Errorf("orphan %x is listed", h[:4])
+		}
+		got[h] = true
+		return nil
+	}))
+	if !maps.Equal(got, want) {
+		t.Fatalf("orphans: listed %x, want %x", slices.Collect(maps.Keys(got)), slices.Collect(maps.Keys(want)))
+	}
+	clear(got)
 	m.fatal("purge", m.s.Purge(context.Background(), func(h [32]byte) error {
 		if got[h] {
 			return fmt.Errorf("orphan %x twice", h[:4])

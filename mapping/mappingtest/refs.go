@@ -147,6 +147,9 @@ func testPurgeError(t *testing.T, s mapping.Store) {
 	}
 	seen := map[[32]byte]bool{}
 	failure := errors.New("the blob store is away")
+	if err := s.Orphans(ctx, func([32]byte) error { return failure }); !errors.Is(err, failure) {
+		t.Error(err)
+	}
 	for i := 0; ; i++ {
 		n := 0
 		err := s.Purge(ctx, func(h [32]byte) error {

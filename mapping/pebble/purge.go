@@ -13,6 +13,7 @@ type purge struct {
 	s      *Store
 	gone   map[uint64]struct{}
 	orphan func(hash [32]byte) error
+	looks  bool // and changes nothing, so that nobody has to wait
 	batch  *lsm.Batch
 	// hash is the blob hash that was looked at last.
 	hash    [32]byte
@@ -37,6 +38,24 @@ func (s *Store) Purge(ctx context.Context, orphan func(hash [32]byte) error) err
 			return nil
 		}
 		return p.run(ctx)
+	})
+}
+
+// Orphans implements [mapping.Store]. It reads the rows of references, if
+// anything is gone.
+func (s *Store) Orphans(ctx context.Context, yield func(hash [32]byte) error) error {
+	return s.do("orphans", func() error {
+		p := &purge{s: s, gone: s.states.dead(), orphan: yield, looks: true}
+		if len(p.gone) == 0 {
+			return nil
+		}
+		return s.scan(ctx, tableHash, func(k, _ []byte) error {
+			seq, _, err := rowSeq(k)
+			if _, ok := p.gone[seq]; !ok || err != nil {
+				return err
+			}
+			return p.release(body(k))
+		})
 	})
 }
 
@@ -118,9 +137,11 @@ func (p *purge) release(b []byte) error {
 		return nil
 	}
 	p.hash, p.hashSet = hash, true
-	lock := p.s.hashLock(hash)
-	lock.Lock()
-	defer lock.Unlock()
+	if !p.looks {
+		lock := p.s.hashLock(hash)
+		lock.Lock()
+		defer lock.Unlock()
+	}
 	found, err := p.s.referenced(context.Background(), hash)
 	if err != nil || found {
 		return err
