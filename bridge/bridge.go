@@ -243,6 +243,9 @@ func (b *Bridge) start(ctx context.Context, cfg config.Config, stays bool) error
 	if b.net != nil {
 		return nil
 	}
+	if err := b.recall(ctx); err != nil {
+		return err
+	}
 	n, err := b.connect(ctx, cfg, stays)
 	if err != nil {
 		return err

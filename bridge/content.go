@@ -13,7 +13,6 @@ import (
 	"github.com/iroh-ipfs/bridge/bridge/native"
 	"github.com/iroh-ipfs/bridge/ipfs/unixfs"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
-	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/mapping"
 )
 
@@ -113,11 +112,8 @@ func (b *Bridge) findCID(ctx context.Context, c cid.Cid) (mapping.Link, error) {
 	if !errors.Is(err, mapping.ErrNotFound) {
 		return l, err
 	}
-	// A raw CID with a BLAKE3 multihash is a blob's hash, whether or not anything was stored to say so.
-	if h, ok := mapping.BLAKE3Of(c); ok && c.Type() == cid.Raw {
-		if st, err := b.store.Status(h); err == nil && st.State == store.Complete {
-			return mapping.Link{CID: c, Hash: h, Format: mapping.FormatBlob, Size: st.Size, Blocks: 1}, nil
-		}
+	if h, size, ok := b.blocks().Blob(ctx, c); ok && c.Type() == cid.Raw {
+		return mapping.Link{CID: c, Hash: h, Format: mapping.FormatBlob, Size: size, Blocks: 1}, nil
 	}
 	return b.within(ctx, c)
 }

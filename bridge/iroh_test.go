@@ -12,10 +12,12 @@ import (
 
 	"github.com/iroh-ipfs/bridge/bridge/config"
 	"github.com/iroh-ipfs/bridge/bridge/native"
+	"github.com/iroh-ipfs/bridge/ipfs/exchange"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
+	"github.com/iroh-ipfs/bridge/mapping"
 )
 
 func list(t *testing.T, b *Bridge) []Content {
@@ -399,6 +401,72 @@ func TestRemovedIsNotThere(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestRemovedStaysAway from both networks though it is on the disk, and after a restart too.
+func TestRemovedStaysAway(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, random(1, 100_000), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b, other := reopened(t, open(t, t.TempDir())), online(t)
+	added := add(t, b, AddRequest{Path: file})
+	raw, ok := mapping.BLAKE3CID(mustHash(t, added.Hash), added.Size)
+	if !ok {
+		t.Fatal("it has no BLAKE3 CID")
+	}
+	ways := map[string]func() error{
+		"iroh": func() error {
+			_, err := other.Fetch(timeout(t), native.FetchRequest{Content: native.TicketOf(mustHash(t, added.Hash), ticket.Raw, b.ownAddr())}, Silent{})
+			if err == nil {
+				_, err = other.Remove(t.Context(), added.Hash)
+				purged(t, other)
+			}
+			return err
+		},
+		"Bitswap": func() error {
+			_, err := b.blocks().Block(t.Context(), raw)
+			if errors.Is(err, exchange.ErrNotFound) {
+				err = ErrNotFound
+			}
+			return err
+		},
+		"map":    func() error { _, err := b.Map(t.Context(), raw.String()); return err },
+		"ticket": func() error { _, err := b.Ticket(t.Context(), native.TicketRequest{Content: added.Hash}); return err },
+	}
+	there := func(when string, want error) {
+		t.Helper()
+		for name, way := range ways {
+			if err := way(); !errors.Is(err, want) {
+				t.Errorf("%s, %s: %v", name, when, err)
+			}
+		}
+	}
+	there("added", nil)
+	if err := b.ops.Acquire(t.Context(), 1); err != nil { // so that nothing is deleted
+		t.Fatal(err)
+	}
+	if _, err := b.Remove(timeout(t), added.CID); err != nil {
+		t.Fatal(err)
+	}
+	there("removed", ErrNotFound)
+	closed(t, b)
+	var err error
+	if b, err = prepare(b.Dir(), b.cfg, b.log); err != nil { // no purge begins
+		t.Fatal(err)
+	}
+	if err := errors.Join(b.openMapping(true), b.Online(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if !complete(t, b, added.Hash) {
+		t.Fatal("it was deleted before anybody could ask for it")
+	}
+	there("after a restart", ErrNotFound)
+	purged(t, b)
+	if complete(t, b, added.Hash) || b.stock.Keeper.Left(mustHash(t, added.Hash)) {
+		t.Error("it is still here, or thought of")
+	}
+	closed(t, b)
 }
 
 // TestRemovedGivesTheQuotaBack at once, though the last count was a moment ago and nothing is deleted yet.

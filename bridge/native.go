@@ -18,7 +18,9 @@ func (b *Bridge) irohSide() (*native.Side, error) {
 }
 
 // blocks reads IPFS blocks out of what is here.
-func (b *Bridge) blocks() blocks.Source { return blocks.Source{Store: b.store, Mapping: b.mapping} }
+func (b *Bridge) blocks() blocks.Source {
+	return blocks.Source{Store: b.store, Mapping: b.mapping, Left: b.stock.Left}
+}
 
 // Fetch brings iroh content into the store and keeps it there, without a CID. See [native.Side.Fetch].
 func (b *Bridge) Fetch(ctx context.Context, req native.FetchRequest, p Progress) (native.Fetched, error) {

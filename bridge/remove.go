@@ -16,9 +16,8 @@ import (
 	"github.com/iroh-ipfs/bridge/mapping"
 )
 
-// Remove unlinks a content: from now on neither network gets it, but for blobs of up to 2 MiB by their BLAKE3 CID. Its blobs are
-// deleted when no operation runs, those that nothing else needs. A file added in place is left where it is. What is named by its
-// hash is not kept any more either.
+// Remove unlinks a content: from now on neither network gets it. Its blobs are deleted when no operation runs, those that nothing else
+// needs. A file added in place is left where it is. What is named by its hash is not kept any more either.
 func (b *Bridge) Remove(ctx context.Context, text string) (Mapped, error) {
 	t, err := naming.ParseTarget(text)
 	if err != nil {
@@ -113,6 +112,20 @@ func (b *Bridge) giveUp(ctx context.Context, items []keeping.Item) error {
 		err = tx.Abort()
 	}
 	return err
+}
+
+// recall takes for given up what an earlier process has left to the purge: what was removed, and what came with an operation that was
+// cut. Nothing of it is to be served.
+func (b *Bridge) recall(ctx context.Context) error {
+	var left []bao.Hash
+	err := b.mapping.Orphans(ctx, func(hash [32]byte) error { left = append(left, hash); return nil })
+	if err == nil && len(left) > 0 {
+		err = b.stock.Keeper.Leave(left)
+	}
+	if err != nil {
+		return fmt.Errorf("bridge: looking for what was removed: %w", mappingError(err))
+	}
+	return nil
 }
 
 func (b *Bridge) wakePurge() {

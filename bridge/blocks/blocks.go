@@ -31,6 +31,8 @@ import (
 type Source struct {
 	Store   *store.Store
 	Mapping mapping.Store
+	// Left tells of a blob that it was given up, and is nobody's to have by its raw BLAKE3 CID. nil knows of none.
+	Left func(ctx context.Context, hash bao.Hash) bool
 }
 
 // Block returns a block's bytes, or exchange.ErrNotFound.
@@ -69,12 +71,20 @@ func (s Source) find(ctx context.Context, c cid.Cid) (mapping.Block, error) {
 	if !errors.Is(err, mapping.ErrNotFound) {
 		return blk, err
 	}
-	if h, ok := mapping.BLAKE3Of(c); ok {
-		if st, err := s.Store.Status(h); err == nil && st.State == store.Complete && st.Size <= maxBlock {
-			return mapping.Block{Multihash: c.Hash(), Blob: h, Length: st.Size}, nil
-		}
+	if h, size, ok := s.Blob(ctx, c); ok && size <= maxBlock {
+		return mapping.Block{Multihash: c.Hash(), Blob: h, Length: size}, nil
 	}
 	return blk, fmt.Errorf("%w: %s", exchange.ErrNotFound, c)
+}
+
+// Blob finds the blob that a CID with a BLAKE3 multihash names, whether or not anything was stored to say so.
+func (s Source) Blob(ctx context.Context, c cid.Cid) (hash bao.Hash, size uint64, ok bool) {
+	if hash, ok = mapping.BLAKE3Of(c); !ok {
+		return hash, 0, false
+	}
+	st, err := s.Store.Status(hash)
+	ok = err == nil && st.State == store.Complete && (s.Left == nil || !s.Left(ctx, hash))
+	return hash, st.Size, ok
 }
 
 // Read puts a block together. foreign says that its bytes come from a file that is not the store's own.

@@ -39,13 +39,7 @@ func providerLimits(c config.Provider) provider.Limits {
 type leaving struct{ *Side }
 
 // Left implements provider.Leaving.
-func (l leaving) Left(hash bao.Hash) bool {
-	if !l.Keeper.Left(hash) {
-		return false
-	}
-	linked, err := l.Referenced(l.life, hash)
-	return err == nil && !linked
-}
+func (l leaving) Left(hash bao.Hash) bool { return l.Stock.Left(l.life, hash) }
 
 // Stay implements provider.Leaving.
 func (l leaving) Stay(hash bao.Hash, mark func() error) error { return l.Keeper.Stay(hash, mark) }

@@ -123,6 +123,9 @@ func (s *Stock) Here(ctx context.Context, text string, recursive bool) (bao.Hash
 	if err != nil {
 		return bao.Hash{}, 0, blocks.Explain(t.Hash, err)
 	}
+	if s.Left(ctx, t.Hash) {
+		st.State = store.Missing
+	}
 	if st.State != store.Complete {
 		return bao.Hash{}, 0, fmt.Errorf("%w: blob %s is %s here", naming.ErrNotFound, t.Hash, st.State)
 	}
@@ -150,6 +153,15 @@ func (s *Stock) Leave(l mapping.Link) error {
 		err = s.Keeper.Leave(all)
 	}
 	return err
+}
+
+// Left tells whether a blob was given up, so that it is nobody's to have although it may be here until the next purge.
+func (s *Stock) Left(ctx context.Context, hash bao.Hash) bool {
+	if !s.Keeper.Left(hash) {
+		return false
+	}
+	linked, err := s.Referenced(ctx, hash)
+	return err == nil && !linked
 }
 
 // maxProblems bounds what is said of one sequence that is kept.
