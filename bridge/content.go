@@ -26,6 +26,8 @@ type Content struct {
 	Ticket string `json:"ticket" doc:"iroh blob ticket of this bridge"`
 	// Notes say what one of the two networks cannot express; the CID keeps it all the same.
 	Notes []string `json:"notes,omitempty" doc:"what an iroh collection cannot say and only the CID carries"`
+	// Warning says what a name may mean that could mean two things.
+	Warning string `json:"warning,omitempty" doc:"what the hash may be that was taken for a blob's"`
 	// Kept is there for what has no CID and is kept all the same.
 	Kept *native.Kept `json:"kept,omitempty" doc:"why content without a CID is here"`
 }

@@ -73,7 +73,9 @@ func (b *Bridge) Expose(ctx context.Context, req ExposeRequest, p Progress) (Con
 	if err != nil {
 		return Content{}, err
 	}
-	return b.linked(link), nil
+	c := b.linked(link)
+	c.Warning = side.Doubt(ctx, t)
+	return c, nil
 }
 
 // exposing downloads content and follows the download with its layout.

@@ -235,6 +235,57 @@ func TestWrongRecursiveSpoilsNothing(t *testing.T) {
 	}
 }
 
+// TestBareHashOfASequence is never silently taken for a blob's: what is here shows what it is, and of what comes it is said.
+func TestBareHashOfASequence(t *testing.T) {
+	a := online(t)
+	folder := add(t, a, AddRequest{Path: sample(t)})
+	var hashes []byte // of a sequence that nothing is noted of, and of which one child is here
+	for _, text := range []string{folder.Hash, bao.Sum([]byte("no child")).String()} {
+		h := mustHash(t, text)
+		hashes = append(hashes, h[:]...)
+	}
+	outer, err := a.store.Put(t.Context(), hashes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []string{outer.String(), folder.Hash} {
+		if got, err := a.Ticket(t.Context(), native.TicketRequest{Content: h}); err != nil || got.Format != "hashseq" {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if s, err := a.stock.Seek(h, false, nil); err != nil || s.Format != ticket.HashSeq {
+			t.Errorf("%+v, %v", s, err)
+		}
+	}
+	from := []string{native.TicketOf(outer, ticket.Raw, a.ownAddr())}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, random(1, 1<<20), 0o644); err != nil { // reads as hashes, which nobody has
+		t.Fatal(err)
+	}
+	blob := add(t, a, AddRequest{Path: file})
+	for _, tc := range []struct{ name, want string }{
+		{folder.Hash, "is a sequence"}, {blob.Hash, ""}, {folder.Ticket, ""}, {"s" + folder.Hash, ""}, {blob.Ticket, ""},
+	} {
+		b := online(t)
+		fetched, err := b.Fetch(timeout(t), native.FetchRequest{Content: tc.name, From: from}, Silent{})
+		if err != nil || tc.want == "" && fetched.Warning != "" || !strings.Contains(fetched.Warning, tc.want) {
+			t.Errorf("fetch %s: %q, %v", tc.name, fetched.Warning, err)
+		}
+		c := online(t)
+		exposed, err := c.Expose(timeout(t), ExposeRequest{Ticket: tc.name, From: from}, Silent{})
+		if err != nil || tc.want == "" && exposed.Warning != "" || !strings.Contains(exposed.Warning, tc.want) {
+			t.Errorf("expose %s: %q, %v", tc.name, exposed.Warning, err)
+		}
+		if tc.want == "" {
+			continue
+		}
+		// When nobody can be asked any more, it may be one.
+		exposed, err = b.Expose(timeout(t), ExposeRequest{Ticket: tc.name}, Silent{})
+		if err != nil || !strings.Contains(exposed.Warning, "may be a sequence") || !strings.Contains(exposed.Warning, "named s"+folder.Hash) {
+			t.Errorf("expose what was fetched: %q, %v", exposed.Warning, err)
+		}
+	}
+}
+
 // TestInterruptedFetchGoesOn where it was, after a restart too: it is listed as partial, no purge takes it, and the rest comes.
 func TestInterruptedFetchGoesOn(t *testing.T) {
 	a := online(t)

@@ -90,7 +90,7 @@ func (k *Keeper) Keep(hash bao.Hash, format ticket.Format) error {
 	old, kept, err := k.Kept(hash)
 	if err == nil && kept && old == ticket.HashSeq && format == ticket.Raw {
 		var proven bool
-		if proven, err = k.proven(hash); proven || errors.Is(err, ErrDamaged) {
+		if proven, err = k.Proven(hash); proven || errors.Is(err, ErrDamaged) {
 			format, err = old, nil // nothing is to be lost
 		}
 	}
@@ -112,8 +112,8 @@ func (k *Keeper) Kept(hash bao.Hash) (ticket.Format, bool, error) {
 	return tag.Format, err == nil, err
 }
 
-// proven tells whether a hash is that of a sequence of which a child is here, as far as that can be read.
-func (k *Keeper) proven(hash bao.Hash) (bool, error) {
+// Proven tells whether a hash is that of a sequence of which a child is here. The error is ErrDamaged if that cannot be read.
+func (k *Keeper) Proven(hash bao.Hash) (bool, error) {
 	all, err := k.Blobs(Item{Hash: hash, Format: ticket.HashSeq})
 	if err != nil {
 		return false, err
@@ -136,7 +136,7 @@ func (k *Keeper) Pushed(by key.EndpointID, hash bao.Hash, format ticket.Format) 
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if format == ticket.HashSeq {
-		if proven, err := k.proven(hash); err != nil && !errors.Is(err, ErrDamaged) {
+		if proven, err := k.Proven(hash); err != nil && !errors.Is(err, ErrDamaged) {
 			return err
 		} else if !proven {
 			format = ticket.Raw

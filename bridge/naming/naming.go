@@ -76,6 +76,7 @@ func ParseTarget(text string) (Target, error) {
 type Sought struct {
 	Hash   bao.Hash
 	Format ticket.Format
+	Bare   bool // the hash alone was given: it does not say the format
 	From   []ticket.EndpointAddr
 }
 
@@ -88,7 +89,7 @@ func ParseSought(text string, recursive bool, from []string) (Sought, error) {
 	if t.CID.Defined() {
 		return Sought{}, fmt.Errorf("%w: %s is a CID, which says nothing to iroh peers; name a BLAKE3 hash or a ticket", ErrInvalid, t.CID)
 	}
-	s := Sought{Hash: t.Hash}
+	s := Sought{Hash: t.Hash, Bare: t.Ticket == nil && !t.Seq && !recursive}
 	if t.Seq || recursive {
 		s.Format = ticket.HashSeq
 	}

@@ -28,6 +28,7 @@ type Fetched struct {
 	Received  uint64     `json:"received" doc:"bytes of blobs that were received and verified; what was here before does not count"`
 	Seconds   float64    `json:"seconds"`
 	Providers []Provided `json:"providers" doc:"what each provider gave"`
+	Warning   string     `json:"warning,omitempty" doc:"what the hash may be that was taken for a blob's"`
 }
 
 // Provided says what one provider gave.
@@ -75,7 +76,9 @@ func (s *Side) Fetch(ctx context.Context, req FetchRequest, p Progress) (Fetched
 	if err != nil {
 		return Fetched{}, errors.Join(err, s.undo(t.Hash, kept, before, stats))
 	}
-	return s.fetched(t, stats)
+	f, err := s.fetched(t, stats)
+	f.Warning = s.Doubt(ctx, t)
+	return f, err
 }
 
 // undo forgets a fetch of which nothing has come; what is here nevertheless is not here for that. What was kept before is what it was,

@@ -82,13 +82,11 @@ func IrohFormat(f mapping.Format) ticket.Format {
 	return ticket.HashSeq
 }
 
-// Seek reads what is to be fetched. A hash that is kept here is taken for what it was then said to be; a ticket says itself.
+// Seek reads what is to be fetched. A hash that is kept here is taken for what it was then said to be, any other for what it looks like;
+// a ticket says itself.
 func (s *Stock) Seek(text string, recursive bool, from []string) (naming.Sought, error) {
 	t, err := naming.ParseSought(text, recursive, from)
-	if err != nil || t.Format == ticket.HashSeq {
-		return t, err
-	}
-	if name, err := naming.ParseTarget(text); err != nil || name.Ticket != nil {
+	if err != nil || !t.Bare {
 		return t, err
 	}
 	t.Format, err = s.keptFormat(t.Hash)
@@ -132,7 +130,8 @@ func (s *Stock) Here(ctx context.Context, text string, recursive bool) (bao.Hash
 	return t.Hash, format, nil
 }
 
-// keptFormat is what a hash was said to be when it was kept, a blob if it was not. What was fetched comes before what others say.
+// keptFormat is what a hash was said to be when it was kept, or what it looks like if it was not. What was fetched comes before what
+// others say.
 func (s *Stock) keptFormat(hash bao.Hash) (ticket.Format, error) {
 	items, err := s.Keeper.Find(hash)
 	if err != nil {
@@ -143,7 +142,7 @@ func (s *Stock) keptFormat(hash bao.Hash) (ticket.Format, error) {
 			return i.Format, nil
 		}
 	}
-	return ticket.Raw, nil
+	return s.looksLike(hash)
 }
 
 // Leave takes what a link has for given up, for the time that the link is gone and its blobs are not yet.

@@ -82,6 +82,7 @@ func (a *app) making(ctx context.Context, daemon bool, work func(bridge.Progress
 	if !daemon {
 		defer a.noteNoDaemon(content.CID)
 	}
+	a.warn(content.Warning)
 	if a.json {
 		return json.NewEncoder(a.stdout).Encode(content)
 	}
@@ -95,6 +96,13 @@ func (a *app) making(ctx context.Context, daemon bool, work func(bridge.Progress
 		fmt.Fprintf(a.stderr, "note: only the CID carries: %s\n", printable(note))
 	}
 	return nil
+}
+
+// warn says what else was meant, perhaps.
+func (a *app) warn(text string) {
+	if text != "" {
+		fmt.Fprintf(a.stderr, "note: %s\n", printable(text))
+	}
 }
 
 // noteNoDaemon says what is to be done before others get what is called name.

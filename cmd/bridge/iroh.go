@@ -40,6 +40,7 @@ func (a *app) printFetched(f native.Fetched, daemon bool) error {
 	if !daemon {
 		defer a.noteNoDaemon(f.Hash)
 	}
+	a.warn(f.Warning)
 	if a.json {
 		return json.NewEncoder(a.stdout).Encode(f)
 	}

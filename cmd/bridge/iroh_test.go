@@ -151,6 +151,9 @@ func TestIrohCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	sequence := lines[bridge.Content](t, there, "add", folder)[0]
+	if code, _, errs := call(t, here, "fetch", sequence.Hash, "--from", added.Ticket); code != 0 || !strings.Contains(errs, "note: "+sequence.Hash+" was taken for a blob") {
+		t.Errorf("%d %q", code, errs)
+	}
 	// What fetch and ls print of a sequence is what another bridge wants, and this one takes it too.
 	if code, out, errs := call(t, here, "fetch", sequence.Ticket); code != 0 || !strings.HasPrefix(out, "hash     s"+sequence.Hash+"\n") {
 		t.Errorf("%d %q %q", code, out, errs)
