@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/iroh-ipfs/bridge/integration/fault"
+	"github.com/iroh-ipfs/bridge/integration/peer"
 	"github.com/iroh-ipfs/bridge/integration/peer/peertest"
 	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
@@ -91,6 +92,13 @@ func listen(t testing.TB, host string) *iroh.Endpoint {
 // rust starts a Rust node that serves a file in place, and returns its address and the file's hash.
 func rust(t testing.TB, path string, faults ...string) (ticket.EndpointAddr, bao.Hash) {
 	t.Helper()
+	_, addr, hash := rustNode(t, path, faults...)
+	return addr, hash
+}
+
+// rustNode is rust that returns the process as well.
+func rustNode(t testing.TB, path string, faults ...string) (*peer.RustNode, ticket.EndpointAddr, bao.Hash) {
+	t.Helper()
 	node, err := peertest.Rust(t).Serve(peertest.Context(t), t.TempDir(), slices.Concat([]string{"--reference"}, faults, []string{path})...)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +112,7 @@ func rust(t testing.TB, path string, faults ...string) (ticket.EndpointAddr, bao
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ticket.EndpointAddr{ID: id, Direct: []netip.AddrPort{netip.MustParseAddrPort(node.Addrs[0])}}, hash
+	return node, ticket.EndpointAddr{ID: id, Direct: []netip.AddrPort{netip.MustParseAddrPort(node.Addrs[0])}}, hash
 }
 
 // fetch fetches a blob into an empty store and verifies every byte that is there afterwards.
