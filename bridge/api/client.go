@@ -149,6 +149,10 @@ func (h hearers) hear(e Event) error {
 		h.progress.Item(e.Name, e.Size)
 	case e.Event == "bytes" && h.progress != nil:
 		h.progress.Bytes(e.Bytes)
+	case e.Event == "blob":
+		if blobs, ok := h.progress.(native.BlobProgress); ok {
+			blobs.Blob(e.Name, e.Have, uint64(max(e.Size, 0)))
+		}
 	case e.Event == "finding" && e.Finding != nil && h.finding != nil:
 		return h.finding(*e.Finding)
 	case e.Event == "observed" && e.Observed != nil && h.observed != nil:

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -128,9 +129,13 @@ type stream struct {
 	mu    sync.Mutex
 	enc   *json.Encoder
 	flush func()
-	last  time.Time
-	bytes uint64
 	err   error
+
+	// What has happened since it was told the last time.
+	last  time.Time
+	item  Event // the last item, with the sizes of all
+	blob  Event // the last blob that moved
+	bytes uint64
 }
 
 func (s *stream) send(e Event) error {
@@ -146,10 +151,21 @@ func (s *stream) send(e Event) error {
 func (s *stream) Item(name string, size int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if time.Since(s.last) >= progressEvery {
-		s.last = time.Now()
-		_ = s.send(Event{Event: "item", Name: name, Size: size})
+	switch {
+	case size >= 0:
+		size += max(s.item.Size, 0)
+	case s.item.Size > 0:
+		size = s.item.Size
 	}
+	s.item = Event{Event: "item", Name: name, Size: size}
+	s.tell(false)
+}
+
+// Blob implements native.BlobProgress.
+func (s *stream) Blob(name string, have, size uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.blob = Event{Event: "blob", Name: name, Have: have, Size: int64(min(size, math.MaxInt64))}
 }
 
 // Bytes implements bridge.Progress.
@@ -157,11 +173,20 @@ func (s *stream) Bytes(n uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bytes += n
-	if time.Since(s.last) >= progressEvery {
-		s.last = time.Now()
-		_ = s.send(Event{Event: "bytes", Bytes: s.bytes})
-		s.bytes = 0
+	s.tell(false)
+}
+
+// tell sends what has happened, unless that was done just before or it has to be.
+func (s *stream) tell(now bool) {
+	if !now && time.Since(s.last) < progressEvery {
+		return
 	}
+	for _, e := range []Event{s.item, s.blob, {Event: "bytes", Bytes: s.bytes}} {
+		if e.Name != "" || e.Bytes > 0 {
+			_ = s.send(e)
+		}
+	}
+	s.last, s.item, s.blob, s.bytes = time.Now(), Event{}, Event{}, 0
 }
 
 func (s *stream) finding(f bridge.Finding) error {
@@ -180,9 +205,7 @@ func (s *stream) observed(o native.Observed) error {
 func (s *stream) end(done Event, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.bytes > 0 {
-		_ = s.send(Event{Event: "bytes", Bytes: s.bytes})
-	}
+	s.tell(true)
 	if err != nil {
 		_ = s.send(Event{Event: "error", Problem: problemOf(err)})
 		return

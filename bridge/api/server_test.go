@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -57,11 +58,12 @@ func serve(t *testing.T) (*bridge.Bridge, *Client) {
 // counter is a Progress that adds up.
 type counter struct {
 	items int
+	total int64
 	bytes uint64
 }
 
-func (c *counter) Item(string, int64) { c.items++ }
-func (c *counter) Bytes(n uint64)     { c.bytes += n }
+func (c *counter) Item(_ string, size int64) { c.items++; c.total += max(size, 0) }
+func (c *counter) Bytes(n uint64)            { c.bytes += n }
 
 // TestClientIsTheService: what comes through the API is what the bridge itself says.
 func TestClientIsTheService(t *testing.T) {
@@ -71,13 +73,18 @@ func TestClientIsTheService(t *testing.T) {
 	if err := errors.Join(os.WriteFile(filepath.Join(dir, "f"), data, 0o644), os.WriteFile(filepath.Join(dir, "g"), nil, 0o644)); err != nil {
 		t.Fatal(err)
 	}
+	for i := range 50 { // none of them is told of by itself, but all are counted
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint("small", i)), data[:100+i], 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var p counter
 	folder, err := c.Add(t.Context(), bridge.AddRequest{Path: dir}, &p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.bytes != uint64(len(data)) {
-		t.Errorf("progress of %d bytes, want %d", p.bytes, len(data))
+	if p.bytes != folder.Size || p.total != int64(folder.Size) || p.items > 50 {
+		t.Errorf("progress of %d bytes of %d, want %d, in %d items", p.bytes, p.total, folder.Size, p.items)
 	}
 	file, err := c.Add(t.Context(), bridge.AddRequest{Path: filepath.Join(dir, "f"), Profile: "unixfs-v0-2015"}, bridge.Silent{})
 	if err != nil {

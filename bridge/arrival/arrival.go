@@ -51,11 +51,11 @@ func (a *Arrival) Blob(hash bao.Hash, size, have uint64) {
 	a.hash, a.size = hash, size
 	a.mu.Unlock()
 	a.Progress.Item(hash.String(), int64(size))
-	a.Bytes(have)
+	a.Bytes(hash, have)
 }
 
 // Bytes implements blobs.Progress.
-func (a *Arrival) Bytes(n uint64) {
+func (a *Arrival) Bytes(_ bao.Hash, n uint64) {
 	a.Progress.Bytes(n)
 	if a.unsaid += n; a.unsaid < step {
 		return

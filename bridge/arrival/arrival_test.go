@@ -93,7 +93,7 @@ func (c *coming) receive(n int) {
 		case item.Kind == bao.Leaf:
 			err = c.download.WriteLeaf(item.Offset, item.Data)
 			n -= len(item.Data)
-			c.arrival.Bytes(uint64(len(item.Data)))
+			c.arrival.Bytes(c.hash, uint64(len(item.Data)))
 		case item.OutboardOffset >= 0:
 			err = c.download.WritePair(item.OutboardOffset, item.Data)
 		}
@@ -193,7 +193,7 @@ func TestALeftoverIsNotFollowed(t *testing.T) {
 	c.arrival = New(silent{})
 	done := c.following(timeout(t))
 	c.arrival.Blob(c.hash, 4<<20+1, 0) // the size that is claimed now
-	c.arrival.Bytes(step)
+	c.arrival.Bytes(c.hash, step)
 	c.arrival.End(nil)
 	if got := <-done; !errors.Is(got.err, store.ErrIncomplete) {
 		t.Fatalf("%d bytes, %v", len(got.data), got.err)

@@ -66,7 +66,7 @@ func (s *Side) Fetch(ctx context.Context, req FetchRequest, p Progress) (Fetched
 	if err := s.Store.Sync(ctx); err != nil {
 		return Fetched{}, fmt.Errorf("%w", err)
 	}
-	stats, err := download(ctx, each{p})
+	stats, err := download(ctx, newEach(p))
 	if err == nil {
 		err = s.Keeper.Keep(t.Hash, t.Format) // its children, which are known now, are not given up any more
 	}
@@ -112,14 +112,6 @@ func (s *Side) fetched(t naming.Sought, stats downloader.Stats) (Fetched, error)
 		f.Providers = append(f.Providers, one)
 	}
 	return f, nil
-}
-
-// each reports a download blob by blob.
-type each struct{ Progress }
-
-// Blob implements blobs.Progress.
-func (e each) Blob(hash bao.Hash, size, have uint64) {
-	e.Item(hash.String(), int64(size-min(have, size)))
 }
 
 // Download brings in what is missing of some content.

@@ -41,6 +41,12 @@ type Progress interface {
 	Bytes(n uint64)
 }
 
+// BlobProgress is a Progress that wants to hear how far each blob is as well. Several may be on their way at the same time.
+type BlobProgress interface {
+	Progress
+	Blob(name string, have, size uint64)
+}
+
 // Side is the endpoint in its network, and what is done with it. Close ends it.
 type Side struct {
 	*Stock

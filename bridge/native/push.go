@@ -46,7 +46,7 @@ func (s *Side) Push(ctx context.Context, req PushRequest, p Progress) (Pushed, e
 	}
 	defer conn.CloseWithError(0, "")
 	p.Item(hash.String(), -1)
-	stats, err := blobs.Push(ctx, conn, blobs.PushConfig{Store: s.Store}, hash, format, each{p})
+	stats, err := blobs.Push(ctx, conn, blobs.PushConfig{Store: s.Store}, hash, format, newEach(p))
 	switch {
 	case errors.Is(err, blobs.ErrLimit):
 		return Pushed{}, fmt.Errorf("%s takes pushes of ours, but not this one: its quota (push.quota of a bridge) has no room for it, or it has too many requests: %w", conn.RemoteID(), err)

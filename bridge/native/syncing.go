@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 
+	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
 )
 
@@ -18,8 +19,8 @@ type synced struct {
 }
 
 // Bytes implements blobs.Progress.
-func (s *synced) Bytes(n uint64) {
-	s.Progress.Bytes(n)
+func (s *synced) Bytes(hash bao.Hash, n uint64) {
+	s.Progress.Bytes(hash, n)
 	if s.new += n; s.new < syncEvery {
 		return
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/iroh-ipfs/bridge/bridge"
+	"github.com/iroh-ipfs/bridge/bridge/native"
 )
 
 // progress is a bar on stderr, or nothing when stderr is no terminal.
@@ -17,6 +19,7 @@ type progress struct {
 	bars  *mpb.Progress
 	bar   *mpb.Bar
 	name  string
+	part  string // how far that is, if it is known
 	total int64
 }
 
@@ -37,11 +40,20 @@ func (a *app) progress() *progress {
 func (p *progress) shown() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	name := []rune(printable(p.name))
-	if len(name) > nameWidth-1 {
-		name = append([]rune("…"), name[len(name)-nameWidth+2:]...)
+	name, room := []rune(printable(p.name)), nameWidth-1-len(p.part)
+	if len(name) > room {
+		name = append([]rune("…"), name[len(name)-room+1:]...)
 	}
-	return string(name)
+	return string(name) + p.part
+}
+
+// Blob implements native.BlobProgress: the bar is for all of it, and says how far the blob is that moved last.
+func (p *progress) Blob(name string, have, size uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.name, p.part = name, ""; have < size {
+		p.part = fmt.Sprintf(" %2.0f %%", 100*float64(have)/float64(size))
+	}
 }
 
 // Item implements bridge.Progress. The bar's total grows as items become known.
@@ -50,7 +62,7 @@ func (p *progress) Item(name string, size int64) {
 		return
 	}
 	p.mu.Lock()
-	p.name = name
+	p.name, p.part = name, ""
 	p.total += max(size, 0)
 	total := p.total
 	p.mu.Unlock()
@@ -81,4 +93,7 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-var _ bridge.Progress = (*progress)(nil)
+var (
+	_ bridge.Progress     = (*progress)(nil)
+	_ native.BlobProgress = (*progress)(nil)
+)

@@ -105,3 +105,20 @@ func TestProgressBar(t *testing.T) {
 		}
 	}
 }
+
+// TestProgressOfABlob: the bar has how far the blob is that moved last, and how far all of it is.
+func TestProgressOfABlob(t *testing.T) {
+	tty, seen := terminal(t)
+	p := (&app{stderr: tty}).progress()
+	p.Item("aaaa", 8<<20)
+	p.Item("bbbb", 2<<20)
+	p.Blob("aaaa", 2<<20, 8<<20)
+	p.Bytes(2 << 20)
+	for end := time.Now().Add(time.Minute); !strings.Contains(seen(), "2.0 MiB / 10.0 MiB") && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	p.end()
+	if text := seen(); !strings.Contains(text, "aaaa 25 %") || !strings.Contains(text, "2.0 MiB / 10.0 MiB") {
+		t.Errorf("%q", text)
+	}
+}

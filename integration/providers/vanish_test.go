@@ -20,7 +20,7 @@ type trigger struct {
 
 func (*trigger) Blob(bao.Hash, uint64, uint64) {}
 
-func (g *trigger) Bytes(n uint64) {
+func (g *trigger) Bytes(_ bao.Hash, n uint64) {
 	if g.left > 0 && n >= g.left {
 		g.then()
 	}
@@ -73,10 +73,10 @@ type both struct{ first, second *trigger }
 
 func (both) Blob(bao.Hash, uint64, uint64) {}
 
-func (b both) Bytes(n uint64) {
+func (b both) Bytes(hash bao.Hash, n uint64) {
 	if b.first.left > 0 {
-		b.first.Bytes(n)
+		b.first.Bytes(hash, n)
 	} else {
-		b.second.Bytes(n)
+		b.second.Bytes(hash, n)
 	}
 }

@@ -22,16 +22,16 @@ import (
 // Progress hears how a download or a push goes on. Calls come one at a time and must not block.
 type Progress interface {
 	// Blob says that a blob begins, or goes on after an interruption. size is what the provider claims it to be, have
-	// how many bytes of it are there already. With several providers, several blobs may be coming at the same time.
+	// how many bytes of it are there already. Several blobs may be on their way at the same time.
 	Blob(hash bao.Hash, size, have uint64)
-	// Bytes says that n more bytes were received and verified, each counted once.
-	Bytes(n uint64)
+	// Bytes says that n more bytes of a blob that has begun were received and verified, each counted once.
+	Bytes(hash bao.Hash, n uint64)
 }
 
 type silent struct{}
 
 func (silent) Blob(bao.Hash, uint64, uint64) {}
-func (silent) Bytes(uint64)                  {}
+func (silent) Bytes(bao.Hash, uint64)        {}
 
 // PushConfig is what a push needs. Store is required.
 type PushConfig struct {
@@ -271,11 +271,12 @@ func (p *push) blob(w io.Writer, parcel parcel) error {
 	if _, err := w.Write(header[:]); err != nil {
 		return err
 	}
-	counted := &countingWriter{to: w, count: p.progress.Bytes, left: parcel.ranges.Bytes(parcel.size)}
+	count := func(n uint64) { p.progress.Bytes(parcel.hash, n) }
+	counted := &countingWriter{to: w, count: count, left: parcel.ranges.Bytes(parcel.size)}
 	if err := p.encoder.Encode(counted, parcel.hash, parcel.size, blob, blob.Outboard(), parcel.ranges); err != nil {
 		return err
 	}
-	p.progress.Bytes(counted.left) // hash pairs were counted in place of the last bytes, or were not
+	count(counted.left) // hash pairs were counted in place of the last bytes, or were not
 	p.stats.Blobs++
 	p.stats.Bytes += parcel.ranges.Bytes(parcel.size)
 	return nil

@@ -277,13 +277,13 @@ func (l *lane) part(ctx context.Context, want wanted, blob *landing.Blob, t *pla
 			return own(want.hash, err)
 		}
 		if stored > 0 {
-			l.group(t, item.Offset/bao.GroupSize, stored)
+			l.group(t, want.hash, item.Offset/bao.GroupSize, stored)
 		}
 	}
 }
 
 // group notes that a group of a blob is there.
-func (l *lane) group(t *plan.Task, unit, n uint64) {
+func (l *lane) group(t *plan.Task, hash bao.Hash, unit, n uint64) {
 	l.mu.Lock()
 	l.job.plan.Moved(t, n, time.Now())
 	fresh := l.job.plan.Came(t, unit)
@@ -295,18 +295,18 @@ func (l *lane) group(t *plan.Task, unit, n uint64) {
 	}
 	l.mu.Unlock()
 	if fresh {
-		l.came(n)
+		l.came(hash, n)
 	}
 }
 
-// moved notes that bytes have come of a unit that is not whole yet.
-func (l *lane) moved(t *plan.Task, n uint64) {
+// moved notes that bytes of a blob have come, of a unit that is not whole yet.
+func (l *lane) moved(t *plan.Task, hash bao.Hash, n uint64) {
 	l.mu.Lock()
 	l.job.plan.Moved(t, n, time.Now())
 	l.stats.Bytes += n
 	l.peer.stats.Bytes += n
 	l.mu.Unlock()
-	l.came(n)
+	l.came(hash, n)
 }
 
 // done notes that a unit is there.

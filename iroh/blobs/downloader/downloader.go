@@ -177,7 +177,7 @@ func newFetch(d *Downloader, peers []*peer, root bao.Hash, progress Progress) *f
 type silent struct{}
 
 func (silent) Blob(bao.Hash, uint64, uint64) {}
-func (silent) Bytes(uint64)                  {}
+func (silent) Bytes(bao.Hash, uint64)        {}
 
 // begins tells that a blob begins.
 func (f *fetch) begins(hash bao.Hash, size, have uint64) {
@@ -186,9 +186,9 @@ func (f *fetch) begins(hash bao.Hash, size, have uint64) {
 	f.progress.Blob(hash, size, have)
 }
 
-// came tells that bytes have come.
-func (f *fetch) came(n uint64) {
+// came tells that bytes of a blob have come.
+func (f *fetch) came(hash bao.Hash, n uint64) {
 	f.telling.Lock()
 	defer f.telling.Unlock()
-	f.progress.Bytes(n)
+	f.progress.Bytes(hash, n)
 }

@@ -182,7 +182,7 @@ type cancelAt struct {
 	cancel func()
 }
 
-func (c *cancelAt) Bytes(n uint64) {
+func (c *cancelAt) Bytes(_ bao.Hash, n uint64) {
 	if c.sum += n; c.sum >= c.at {
 		c.cancel()
 	}

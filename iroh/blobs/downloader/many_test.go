@@ -65,6 +65,7 @@ func TestManyShareABlob(t *testing.T) {
 	}
 	blobstest.WantBlob(t, to, c.data)
 	whoGave(t, stats, uint64(len(c.data)))
+	progress.Whole(t)
 	if progress.Total != uint64(len(c.data)) || progress.Sizes[c.hash] != uint64(len(c.data)) {
 		t.Errorf("progress is %d bytes of %v", progress.Total, progress.Sizes)
 	}
@@ -111,10 +112,12 @@ func TestManyWithOneGood(t *testing.T) {
 			good := (&script{write: func(to *quic.Stream) io.Writer { return pacing{to, 8 << 20} }}).start(t, c)
 			to := blobstest.OpenStore(t)
 			d := New(Config{Store: to, Endpoint: blobstest.Endpoint(t)})
-			stats, err := d.Fetch(blobstest.Deadline(t), addrs(s.bad, good), c.hash, ticket.Raw, nil)
+			var progress blobstest.Counting
+			stats, err := d.Fetch(blobstest.Deadline(t), addrs(s.bad, good), c.hash, ticket.Raw, &progress)
 			if err != nil {
 				t.Fatal(err)
 			}
+			progress.Whole(t)
 			blobstest.WantBlob(t, to, c.data)
 			whoGave(t, stats, uint64(len(c.data)))
 			if bad := stats.Providers[0]; s.want != nil && !errors.Is(bad.Err, s.want) {
@@ -261,10 +264,12 @@ func TestManyShareASequence(t *testing.T) {
 			}
 			to := blobstest.OpenStore(t)
 			d := New(Config{Store: to, Endpoint: blobstest.Endpoint(t)})
-			stats, err := d.Fetch(blobstest.Deadline(t), addrs(providers...), root.hash, ticket.HashSeq, nil)
+			var progress blobstest.Counting
+			stats, err := d.Fetch(blobstest.Deadline(t), addrs(providers...), root.hash, ticket.HashSeq, &progress)
 			if err != nil {
 				t.Fatal(err)
 			}
+			progress.Whole(t)
 			for _, c := range everything {
 				if status, err := to.Status(c.hash); err != nil || status.State != store.Complete {
 					t.Fatalf("%v is %v, %v", c.hash.ShortString(), status.State, err)

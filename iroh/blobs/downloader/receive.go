@@ -49,7 +49,7 @@ func (l *lane) receive(ctx context.Context, response *blobs.Response, want wante
 			if stored, err = stream.Add(item); err != nil {
 				err = own(want.hash, err)
 			} else if stored > 0 {
-				l.moved(t, stored)
+				l.moved(t, want.hash, stored)
 			}
 		}
 		if err != nil {
@@ -69,7 +69,7 @@ func (l *lane) receiveSmall(response *blobs.Response, hash bao.Hash, size uint64
 				return err
 			}
 			l.completed()
-			l.moved(t, size)
+			l.moved(t, hash, size)
 			return nil
 		case err != nil:
 			return err

@@ -264,24 +264,41 @@ var Ladder = []int{0, 1, 1023, 1024, 1025, 16383, 16384, 16385, 32768, 100000, 1
 type Counting struct {
 	mu    sync.Mutex
 	Sizes map[bao.Hash]uint64 // of blobs that began
+	Have  map[bao.Hash]uint64 // bytes of them that are there
 	Total uint64              // bytes
 }
 
 // Blob implements blobs.Progress.
-func (c *Counting) Blob(hash bao.Hash, size, _ uint64) {
+func (c *Counting) Blob(hash bao.Hash, size, have uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.Sizes == nil {
-		c.Sizes = make(map[bao.Hash]uint64)
+		c.Sizes, c.Have = make(map[bao.Hash]uint64), make(map[bao.Hash]uint64)
 	}
-	c.Sizes[hash] = size
+	c.Sizes[hash], c.Have[hash] = size, have
 }
 
 // Bytes implements blobs.Progress.
-func (c *Counting) Bytes(n uint64) {
+func (c *Counting) Bytes(hash bao.Hash, n uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.Total += n
+	c.Have[hash] += n
+}
+
+// Whole fails the test unless all blobs have come to their end, and no further.
+func (c *Counting) Whole(t testing.TB) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for hash, size := range c.Sizes {
+		if c.Have[hash] != size {
+			t.Errorf("progress of %s is %d of %d bytes", hash.ShortString(), c.Have[hash], size)
+		}
+	}
+	if len(c.Have) != len(c.Sizes) {
+		t.Errorf("%d blobs began, of %d bytes came", len(c.Sizes), len(c.Have))
+	}
 }
 
 // Pattern is the content of the vectors' blobs.
