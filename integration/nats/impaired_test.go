@@ -116,9 +116,14 @@ func TestOuterAddressChanges(t *testing.T) {
 	})
 }
 
-// A provider that is gone for good: the connection ends within its idle timeout of 30 s and the 5 s until the first keep-alive to
-// which nobody answers; the fetch ends when dialing anew has failed, twice 5 s at the most. Nothing of what came is shown, and what
-// came is kept for the next time.
+// gone is when a fetch has ended of a provider that is gone: the idle timeout of 30 s, and the 5 s until the first keep-alive to which
+// nobody answers. Not in it is the margin: a bridge has to notice and to write down what has come, and its command to hear of it and to
+// end, which are milliseconds for each, and seconds on a machine that does much else at the same time. Dialing once more when the
+// connection has ended would take 5 s more than its end, which is after 30 s.
+const gone, margin = 35 * time.Second, 4 * time.Second
+
+// A provider that is gone for good is dialed anew while its connection is silent, so that the fetch ends with the connection. Nothing of
+// what came is shown, and what came is kept for the next time.
 func TestProviderIsGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, public)
@@ -126,13 +131,14 @@ func TestProviderIsGone(t *testing.T) {
 	node := peertest.Serve(t, w.rust(w.host("open"), nil), want)
 	b := w.bridge(w.site(netns.EndpointDependent).Host, nil)
 	p, text := w.proxy(node.Items[0].Ticket, steady)
-	ctx, cut, lost := w.ctx(), make(chan time.Time, 1), make(chan time.Time, 1)
+	ctx, cuts, lost := w.ctx(), make(chan time.Time, 1), make(chan time.Duration, 1)
 	go func() {
 		for end := time.Now().Add(time.Minute); p.Counts().ToClients < large/2 && time.Now().Before(end); {
 			time.Sleep(10 * time.Millisecond)
 		}
 		p.Cut()
-		cut <- time.Now()
+		cut := time.Now()
+		cuts <- cut
 		for {
 			now, err := paths(ctx, b)
 			if err != nil || len(now) == 0 {
@@ -140,14 +146,12 @@ func TestProviderIsGone(t *testing.T) {
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		lost <- time.Now()
+		lost <- time.Since(cut)
 	}()
 	r := b.Run(ctx, "fetch", text)
-	ended, began := time.Now(), <-cut
-	took, connected := ended.Sub(began), (<-lost).Sub(began)
+	took, connected := time.Since(<-cuts), <-lost
 	t.Logf("connection lost after %s, given up after %s: %s", connected, took, r.Stderr)
-	// And as much again for a machine that is busy.
-	if r.Status != 1 || connected < 20*time.Second || connected > 60*time.Second || took > 80*time.Second {
+	if r.Status != 1 || connected < 20*time.Second || took > gone+margin {
 		t.Errorf("status %d", r.Status)
 	}
 	if r := b.Run(ctx, "get", node.Items[0].Hash, "-o", "-"); r.Status == 0 || len(r.Stdout) > 0 {
@@ -158,5 +162,41 @@ func TestProviderIsGone(t *testing.T) {
 	fetched(t, b, want, text)
 	if again := p.Counts().ToClients - before; again > large*3/4 {
 		t.Errorf("%d bytes came again", again)
+	}
+}
+
+// The way on which a transfer goes breaks for good, and the provider is still reached through its relay: the transfer goes on there as soon
+// as the connection has been silent for a while, and not only when it has ended.
+func TestDirectPathBreaks(t *testing.T) {
+	t.Parallel()
+	for _, provider := range []string{"bridge", "Rust"} {
+		t.Run(provider, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, public)
+			relay, want, text := w.relay("relay", 0), file(t, large), ""
+			if provider == "Rust" {
+				text = peertest.Serve(t, w.rust(w.host("open"), relay), want).Items[0].Ticket
+			} else {
+				text = runInto[peer.Content](t, w.bridge(w.host("open"), nil, relay), "add", want).Ticket
+			}
+			b := w.bridge(w.site(netns.EndpointDependent).Host, nil, relay)
+			p, text := w.proxy(text, steady)
+			text = retarget(t, text, func(addr *ticket.EndpointAddr) { addr.Relays = []string{relay.URL} })
+			during(t, func() {
+				got := runInto[struct {
+					Providers []struct {
+						Connections int
+						Error       string
+					}
+				}](t, b, "fetch", text)
+				if len(got.Providers) != 1 || got.Providers[0].Connections != 2 || got.Providers[0].Error != "" {
+					t.Errorf("%+v; want a second connection, and none that ended by itself", got.Providers)
+				}
+			}, 2*time.Second, func(context.Context) error {
+				p.Cut()
+				return nil
+			})
+			fetched(t, b, want, text)
+		})
 	}
 }

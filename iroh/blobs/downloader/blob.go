@@ -142,7 +142,7 @@ func (f *fetch) whole(ctx context.Context, want wanted, limit uint64) error {
 		response.Next()
 		err = l.receive(ctx, response, want, limit, t)
 		if errors.Is(err, store.ErrIncomplete) || err == nil {
-			err = l.tray.empty()
+			err = ours(l.tray.Empty())
 			l.done(t, 0)
 		}
 		if err != nil {
@@ -217,7 +217,7 @@ func (f *fetch) stall() time.Duration { return f.cfg.StallTimeout / stallShare }
 // parts gets what is wanted of a blob, the size of which is proven, in parts from all providers.
 func (f *fetch) parts(ctx context.Context, want wanted) error {
 	groups := (want.size + bao.GroupSize - 1) / bao.GroupSize
-	missing := groupsOf(blobs.Available{Size: want.size, Ranges: want.ranges}, want.size)
+	missing := plan.Groups(want.ranges, want.size)
 	if want.ranges.Equal(bao.All()) {
 		missing = bao.Span(0, groups)
 	}
@@ -231,9 +231,7 @@ func (f *fetch) parts(ctx context.Context, want wanted) error {
 	}})
 	if err == nil {
 		if err = blob.Complete(ctx); err == nil {
-			f.mu.Lock()
-			f.stats.Blobs++
-			f.mu.Unlock()
+			f.completed()
 			return nil
 		}
 		if errors.Is(err, store.ErrIncomplete) { // more parts than one request names
@@ -286,6 +284,7 @@ func (l *lane) part(ctx context.Context, want wanted, blob *landing.Blob, t *pla
 func (l *lane) group(t *plan.Task, hash bao.Hash, unit, n uint64) {
 	l.mu.Lock()
 	l.job.plan.Moved(t, n, time.Now())
+	l.peer.failed, l.peer.delay = 0, 0
 	fresh := l.job.plan.Came(t, unit)
 	if fresh {
 		l.stats.Bytes += n
@@ -303,6 +302,7 @@ func (l *lane) group(t *plan.Task, hash bao.Hash, unit, n uint64) {
 func (l *lane) moved(t *plan.Task, hash bao.Hash, n uint64) {
 	l.mu.Lock()
 	l.job.plan.Moved(t, n, time.Now())
+	l.peer.failed, l.peer.delay = 0, 0
 	l.stats.Bytes += n
 	l.peer.stats.Bytes += n
 	l.mu.Unlock()

@@ -6,8 +6,8 @@
 //	sequence.go     a hash sequence, then its children in batches
 //	blob.go         one blob, split in spans where there are several streams
 //	pool.go, peer.go   the providers: dialed, asked, watched, replaced; package internal/plan says what each is asked for
-//	receive.go      an answer, verified item by item, to package internal/landing, which writes
-//	shelf.go        small blobs, stored many at a time
+//	renew.go        a provider of which nothing comes any more, dialed anew before its connection ends
+//	receive.go      an answer, verified item by item, to package internal/landing, which stores
 //
 // # Trust
 //
@@ -26,6 +26,7 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/landing"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 	"github.com/iroh-ipfs/bridge/iroh/ticket"
@@ -71,6 +72,9 @@ type Config struct {
 	// StallTimeout is how long to wait for the next byte of the only provider. 0 is 30 s. One that sends nothing for a tenth of that,
 	// or far less than it did before, is replaced when there is another.
 	StallTimeout time.Duration
+	// SilenceTimeout is for how long no packet may come from a provider that is asked for something before it is dialed anew, beside the
+	// connection. 0 is 10 s, twice the KeepAlive of an endpoint: after less of it nothing would be wrong.
+	SilenceTimeout time.Duration
 	// MaxHashSeq is the largest hash sequence that is taken, in bytes. 0 is 32 MiB.
 	MaxHashSeq uint64
 	// MaxChildren is how many children a hash sequence may have. 0 is 1,000,000.
@@ -90,6 +94,9 @@ func New(cfg Config) *Downloader {
 	if cfg.StallTimeout == 0 {
 		cfg.StallTimeout = defaultIdle
 	}
+	if cfg.SilenceTimeout == 0 {
+		cfg.SilenceTimeout = defaultSilence
+	}
 	if cfg.MaxHashSeq == 0 {
 		cfg.MaxHashSeq = maxHashSeq
 	}
@@ -102,7 +109,7 @@ func New(cfg Config) *Downloader {
 // Fetch brings a blob, or with [ticket.HashSeq] a hash sequence and all its children, from the providers into the store: one or many
 // of them, the preferred first; of an address the id may be enough.
 // What is there already is not asked for; what arrives is verified, then stored, so that a fetch that was interrupted in any way
-// goes on where it was. A lost connection is dialed again, and what a provider cannot give under load is
+// goes on where it was. A connection that is lost or silent is dialed again, and what a provider cannot give under load is
 // asked for again, as long as something new arrives. progress may be nil.
 //
 // Of several providers up to 16 are asked at a time, each for as much as it is fast. One that fails, falls silent or slows down is replaced, what
@@ -117,12 +124,12 @@ func New(cfg Config) *Downloader {
 func (d *Downloader) Fetch(ctx context.Context, from []ticket.EndpointAddr, hash bao.Hash, format ticket.Format, progress Progress) (Stats, error) {
 	var peers []*peer
 	for _, addr := range from {
-		peers = append(peers, &peer{id: addr.ID, dial: func(ctx context.Context) (blobs.Opener, func(), error) {
+		peers = append(peers, &peer{id: addr.ID, dial: func(ctx context.Context) (*link, error) {
 			conn, err := d.cfg.Endpoint.Dial(ctx, addr, blobs.ALPN)
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
-			return conn, func() { _ = conn.CloseWithError(blobs.CodeDropped, "") }, nil
+			return &link{conn, func() { _ = conn.CloseWithError(blobs.CodeDropped, "") }}, nil
 		}})
 	}
 	return d.fetch(ctx, peers, hash, format, progress)
@@ -130,7 +137,7 @@ func (d *Downloader) Fetch(ctx context.Context, from []ticket.EndpointAddr, hash
 
 // FetchFrom is [Downloader.Fetch] over a connection that is there; it stays open, and is not replaced when it is lost.
 func (d *Downloader) FetchFrom(ctx context.Context, conn blobs.Opener, hash bao.Hash, format ticket.Format, progress Progress) (Stats, error) {
-	only := &peer{given: true, dial: func(context.Context) (blobs.Opener, func(), error) { return conn, func() {}, nil }}
+	only := &peer{given: true, dial: func(context.Context) (*link, error) { return &link{conn, func() {}}, nil }}
 	if known, ok := conn.(interface{ RemoteID() key.EndpointID }); ok {
 		only.id = known.RemoteID()
 	}
@@ -151,7 +158,7 @@ func (d *Downloader) fetch(ctx context.Context, peers []*peer, hash bao.Hash, fo
 	cancel()
 	f.end()
 	f.stats.Took = time.Since(start)
-	return f.stats, errors.Join(err, f.small.close())
+	return f.stats, errors.Join(err, ours(f.small.Close()))
 }
 
 // fetch is one call of Fetch.
@@ -159,7 +166,7 @@ type fetch struct {
 	*Downloader
 	root bao.Hash
 	*pool
-	small *shelf
+	small *landing.Shelf
 
 	telling  sync.Mutex
 	progress Progress
@@ -169,7 +176,7 @@ func newFetch(d *Downloader, peers []*peer, root bao.Hash, progress Progress) *f
 	if progress == nil {
 		progress = silent{}
 	}
-	f := &fetch{Downloader: d, root: root, progress: progress, small: newShelf(d.cfg.Store)}
+	f := &fetch{Downloader: d, root: root, progress: progress, small: landing.NewShelf(d.cfg.Store)}
 	f.pool = newPool(f, peers)
 	return f
 }

@@ -14,6 +14,8 @@ var (
 	// errSlow says that a provider has lost its task to another one, and errOver that what it was asked for is not wanted any more.
 	errSlow = errors.New("downloader: provider is too slow")
 	errOver = errors.New("downloader: not wanted any more")
+	// errUnanswered says why a dial beside a connection was given up.
+	errUnanswered = errors.New("no answer yet")
 )
 
 // ownError is a failure that is ours and no provider's: the store's.
@@ -27,4 +29,12 @@ func own(hash bao.Hash, err error) error {
 		return nil
 	}
 	return ownError{fmt.Errorf("blobs: %s: %w", hash.ShortString(), err)}
+}
+
+// ours marks an error of the store about some blob.
+func ours(err error) error {
+	if err == nil {
+		return nil
+	}
+	return ownError{fmt.Errorf("blobs: %w", err)}
 }

@@ -8,6 +8,11 @@ const (
 	// byte now and then.
 	defaultIdle = 30 * time.Second
 
+	// defaultSilence is for how long no packet may come from a provider that is asked for something before it is dialed anew: twice what
+	// passes between two keep-alives of a connection. Who lives answers those; who does not would hold the fetch up until the
+	// connection has timed out, and after that for as long as dialing takes.
+	defaultSilence = 10 * time.Second
+
 	// maxHashSeq is the largest hash sequence that is read as one, by default: 1,048,576 hashes. It stops the endless
 	// hash sequence, which would be read into memory. sendme has the same limit.
 	maxHashSeq = 32 << 20
@@ -18,12 +23,6 @@ const (
 	// smallBlob is the size up to which a child is kept in memory until it is complete and then
 	// stored at once, without a partial.
 	smallBlob = 64 << 10
-
-	// trayBytes and trayBlobs are how many such children are stored together, and shelfPlaces how many times that waits for the disk:
-	// 2 MiB at most, and a tray for each stream.
-	trayBytes   = 64 << 10
-	trayBlobs   = 512
-	shelfPlaces = 16
 
 	// maxBatch is how many children are in one request.
 	maxBatch = 64 << 10
@@ -79,7 +78,8 @@ const (
 	maxAsked = 256 << 10
 	maxSpans = 1024
 
-	// maxAttempts is how often in a row a fetch tries again without having received anything new.
+	// maxAttempts is how often in a row a fetch tries again without having received anything new. Dials of a provider that
+	// is silent count, so that no more is tried when its connection times out.
 	maxAttempts = 3
 
 	// retryDelay is the pause before the first new attempt; it doubles with each up to maxDelay.

@@ -10,7 +10,9 @@ import (
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/landing"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/plan"
+	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/silence"
 	"github.com/iroh-ipfs/bridge/iroh/key"
 )
 
@@ -29,7 +31,7 @@ const (
 type peer struct {
 	fetch *fetch
 	id    key.EndpointID
-	dial  func(context.Context) (blobs.Opener, func(), error)
+	dial  func(context.Context) (*link, error)
 	given bool // the connection was given to us and is not replaced
 
 	// The rest is guarded by the pool's mu.
@@ -40,11 +42,14 @@ type peer struct {
 	worker      *plan.Worker
 	rate        float64 // bytes per second and stream, by the jobs before
 	observing   bool    // it is being asked what it has
+	asked       int     // tasks under way
 	failed      int     // in a row, with nothing that came between
 	delay       time.Duration
 	pausedUntil time.Time
+	link        *link // the connection, or the last one
+	silence     silence.Silence
 	stats       ProviderStats
-	stop        context.CancelFunc // ends the connection
+	stop        context.CancelFunc // ends run
 }
 
 // run uses the provider until the fetch ends, or it is given up, or is put in reserve again.
@@ -60,8 +65,24 @@ func (p *peer) run(ctx context.Context) {
 		if !again || pause(ctx, delay) != nil {
 			return
 		}
-		p.session(ctx)
+		for conn := p.connect(ctx); conn != nil; {
+			conn = p.session(ctx, conn)
+		}
 	}
+}
+
+// connect makes a connection, or takes note of why there is none.
+func (p *peer) connect(ctx context.Context) *link {
+	conn, err := p.dial(ctx)
+	if err == nil {
+		return conn
+	}
+	p.fetch.mu.Lock()
+	defer p.fetch.mu.Unlock()
+	if ctx.Err() == nil {
+		p.dialFailed(err)
+	}
+	return nil
 }
 
 // pause waits.
@@ -79,34 +100,26 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// session makes a connection and uses it until it is of no more use.
-func (p *peer) session(ctx context.Context) {
+// session uses a connection until it is of no more use, and closes it. It returns the one that is to be used next, if there is one already.
+func (p *peer) session(ctx context.Context, on *link) (next *link) {
 	pool := p.fetch.pool
-	conn, closeConn, err := p.dial(ctx)
-	if err != nil {
-		pool.mu.Lock()
-		defer pool.mu.Unlock()
-		if ctx.Err() == nil {
-			p.dialFailed(err)
-		}
-		return
+	defer on.close()
+	if !p.use(on) {
+		return nil
 	}
-	defer closeConn()
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	if !p.use(conn, stop) {
-		return
-	}
+	session, end := context.WithCancel(ctx)
+	defer end()
 	var running sync.WaitGroup
 	for range p.lanes {
 		running.Go(func() {
-			defer stop() // the others end with the first
-			(&lane{fetch: p.fetch, peer: p, conn: conn, tray: tray{shelf: p.fetch.small}}).run(ctx)
+			defer end() // the others end with the first
+			(&lane{fetch: p.fetch, peer: p, conn: on.conn, tray: landing.Tray{Shelf: p.fetch.small}}).run(session)
 		})
 	}
 	if len(pool.peers) > 1 {
-		running.Go(func() { p.observe(ctx, conn) })
+		running.Go(func() { p.observe(session, on.conn) })
 	}
+	running.Go(func() { next = p.renew(ctx, session, end) })
 	running.Wait()
 	pool.mu.Lock()
 	defer pool.mu.Unlock()
@@ -115,10 +128,11 @@ func (p *peer) session(ctx context.Context) {
 		p.state = dialing
 	}
 	pool.wake()
+	return next
 }
 
 // use takes a new connection into use, unless others took the place meanwhile.
-func (p *peer) use(conn blobs.Opener, stop context.CancelFunc) bool {
+func (p *peer) use(on *link) bool {
 	pool := p.fetch.pool
 	pool.mu.Lock()
 	defer pool.mu.Unlock()
@@ -135,8 +149,9 @@ func (p *peer) use(conn blobs.Opener, stop context.CancelFunc) bool {
 			return false
 		}
 	}
-	p.state, p.stop = connected, stop
-	n := lanes(conn)
+	p.state = connected
+	p.attend(on)
+	n := lanes(on.conn)
 	p.far, p.lanes = n > 1, max(n, minLanes)
 	p.stats.Connections++
 	if pool.job != nil && !pool.job.closed {
@@ -179,9 +194,7 @@ func (p *peer) part() {
 // giveUp does without the provider from now on. The caller holds mu.
 func (p *peer) giveUp(err error) {
 	p.state, p.stats.Err = dead, err
-	if p.stop != nil {
-		p.stop()
-	}
+	p.stop()
 	p.log("blobs: provider is given up", err)
 	p.fetch.wake()
 }
@@ -229,6 +242,9 @@ func (p *peer) fail(j *job, t *plan.Task, err error) (usable bool) {
 	}
 	many := len(p.fetch.peers) > 1
 	lost := errors.Is(err, blobs.ErrLost)
+	if p.silence.Dialing() && errors.Is(err, blobs.ErrStalled) && !errors.Is(err, errSlow) {
+		lost = true // or so it seems
+	}
 	broken := errors.Is(err, blobs.ErrReset) || errors.Is(err, blobs.ErrTruncated)
 	switch {
 	case broken && t.Bytes() == 0 && (j.blob == nil || p.worker.Rate > 0) && j.plan.Shrink(t):
@@ -242,7 +258,10 @@ func (p *peer) fail(j *job, t *plan.Task, err error) (usable bool) {
 		p.giveUp(err)
 		return false
 	}
-	if p.failed++; p.failed >= maxAttempts {
+	if p.failed++; lost {
+		err = p.gone(err)
+	}
+	if p.failed >= maxAttempts {
 		if !many || !broken || lost {
 			p.giveUp(err)
 			return false
@@ -307,23 +326,8 @@ func (p *peer) follow(ctx context.Context, conn blobs.Opener, j *job) {
 		if err != nil || len(there.Ranges) > maxClaimed {
 			return
 		}
-		answered(groupsOf(there, j.blob.size), there.Size == j.blob.size || there.Size == 0)
+		answered(plan.Groups(there.Ranges, j.blob.size), there.Size == j.blob.size || there.Size == 0)
 	}
-}
-
-// groupsOf returns the whole groups among what somebody says he has of a blob.
-func groupsOf(a blobs.Available, size uint64) bao.Ranges {
-	chunks := (size + bao.ChunkSize - 1) / bao.ChunkSize
-	has := a.Ranges.Intersect(bao.Span(0, chunks))
-	var out bao.Ranges
-	for i := 0; i+1 < len(has); i += 2 {
-		start, end := (has[i]+perGroup-1)/perGroup, has[i+1]/perGroup
-		if has[i+1] == chunks {
-			end = (chunks + perGroup - 1) / perGroup
-		}
-		out = out.Union(bao.Span(start, max(start, end)))
-	}
-	return out
 }
 
 // lane is a stream at a time to a provider.
@@ -331,7 +335,7 @@ type lane struct {
 	*fetch
 	peer *peer
 	conn blobs.Opener
-	tray tray
+	tray landing.Tray
 }
 
 // run does what there is to be done until the connection is of no more use.

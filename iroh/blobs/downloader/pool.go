@@ -96,7 +96,12 @@ func (p *pool) admit(ctx context.Context) {
 		peer.state = dialing
 		active++
 		started++
-		p.running.Go(func() { peer.run(ctx) })
+		ctx, stop := context.WithCancel(ctx)
+		peer.stop = stop
+		p.running.Go(func() {
+			defer stop()
+			peer.run(ctx)
+		})
 	}
 }
 
@@ -116,7 +121,10 @@ func (p *pool) watch(ctx context.Context) {
 				}
 			}
 			for _, peer := range p.peers {
-				if peer.state == dialing && now.Sub(peer.since) > longDial {
+				switch {
+				case peer.state == connected:
+					peer.listen()
+				case peer.state == dialing && now.Sub(peer.since) > longDial:
 					peer.state = dialingLong
 				}
 			}
@@ -282,6 +290,7 @@ func (p *pool) next(ctx context.Context, of *peer) (j *job, task *plan.Task, tas
 		var cancel context.CancelCauseFunc
 		taskCtx, cancel = context.WithCancelCause(ctx)
 		j.tasks[t] = cancel
+		of.asked++
 		return true
 	})
 	if err != nil || task == nil {
@@ -302,6 +311,7 @@ func (p *pool) finish(j *job, of *peer, t *plan.Task, err, cause error) (again b
 	}
 	j.tasks[t](nil) // gives the context back
 	delete(j.tasks, t)
+	of.asked--
 	switch {
 	case err == nil:
 		of.failed, of.delay = 0, 0

@@ -65,8 +65,8 @@ func (l *lane) receiveSmall(response *blobs.Response, hash bao.Hash, size uint64
 		item, err := response.Item()
 		switch {
 		case errors.Is(err, io.EOF):
-			if err := l.tray.put(store.Whole{Hash: hash, Data: data}); err != nil {
-				return err
+			if err := l.tray.Put(store.Whole{Hash: hash, Data: data}); err != nil {
+				return ours(err)
 			}
 			l.completed()
 			l.moved(t, hash, size)
@@ -80,10 +80,10 @@ func (l *lane) receiveSmall(response *blobs.Response, hash bao.Hash, size uint64
 }
 
 // completed counts a blob.
-func (l *lane) completed() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.stats.Blobs++
+func (f *fetch) completed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stats.Blobs++
 }
 
 // land completes a blob after its last item, or keeps what was received of it before an error. Not all of it may have been asked for:

@@ -83,7 +83,7 @@ func (c *children) have() uint64 {
 
 // work gets children from one provider, in as many requests as it takes.
 func (c *children) work(ctx context.Context, l *lane, t *plan.Task) error {
-	units := each(t.Units)
+	units := plan.Each(t.Units)
 	for len(units) > 0 {
 		batch, ranges, err := c.ask(ctx, units)
 		if err != nil {
@@ -91,7 +91,7 @@ func (c *children) work(ctx context.Context, l *lane, t *plan.Task) error {
 		}
 		units = units[len(batch):]
 		after, err := c.request(ctx, l, t, batch, ranges)
-		if err := errors.Join(err, l.tray.empty()); err != nil {
+		if err := errors.Join(err, ours(l.tray.Empty())); err != nil {
 			return err
 		}
 		if len(after) > 0 {
@@ -99,16 +99,6 @@ func (c *children) work(ctx context.Context, l *lane, t *plan.Task) error {
 		}
 	}
 	return nil
-}
-
-// each lists the members of a set that has an end.
-func each(r bao.Ranges) (units []uint64) {
-	for i := 0; i+1 < len(r); i += 2 {
-		for u := r[i]; u < r[i+1]; u++ {
-			units = append(units, u)
-		}
-	}
-	return units
 }
 
 // child is one of those that a provider is asked for.

@@ -1,6 +1,7 @@
-// Package landing brings the verified items of one blob into the store, from one encoding or from several at a time.
+// Package landing brings what was verified into the store: the items of one blob ([Blob]), from one encoding or from several at a time, and
+// blobs that are whole and small ([Shelf]), many at a time.
 //
-// The store hears of the blob with the first leaf, so that somebody who has nothing but a claim leaves no trace. What is there
+// Of the items: the store hears of the blob with the first leaf, so that somebody who has nothing but a claim leaves no trace. What is there
 // is recorded every 16 MiB, beside the receiving. The items are trusted: a [bao.Decoder] has verified them. The size is a
 // claim until the last chunk came: with a wrong one even what did verify may be of no use.
 package landing
@@ -13,10 +14,6 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/store"
 )
-
-// flushEvery is how many bytes are written between two records of what is there. After a crash at most this much of a blob is
-// asked for again.
-const flushEvery = 16 << 20
 
 const pairSize = 64
 

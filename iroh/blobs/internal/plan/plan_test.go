@@ -20,22 +20,13 @@ func cfg() Config {
 
 // bring lets the first n units of a task's rest come.
 func bring(p *Plan, t *Task, n uint64, now time.Time) (fresh int) {
-	for _, u := range each(first(t.rest(), n, 0)) {
+	for _, u := range Each(first(t.rest(), n, 0)) {
 		p.Moved(t, 100, now)
 		if p.Came(t, u) {
 			fresh++
 		}
 	}
 	return fresh
-}
-
-func each(r bao.Ranges) (units []uint64) {
-	for i := 0; i+1 < len(r); i += 2 {
-		for u := r[i]; u < r[i+1]; u++ {
-			units = append(units, u)
-		}
-	}
-	return units
 }
 
 func TestSpansFollowTheSpeed(t *testing.T) {
@@ -317,7 +308,7 @@ func TestAnySchedule(t *testing.T) {
 			}
 		}
 		step := func(task *Task, n uint64) {
-			for _, u := range each(first(task.rest(), n, 0)) {
+			for _, u := range Each(first(task.rest(), n, 0)) {
 				p.Moved(task, 100, now)
 				if p.Came(task, u) == came[u] {
 					t.Fatalf("unit %d: new %t", u, came[u])
@@ -346,7 +337,7 @@ func TestAnySchedule(t *testing.T) {
 			}
 			asked := make(map[uint64]int)
 			for _, task := range tasks {
-				for _, u := range each(task.Units) {
+				for _, u := range Each(task.Units) {
 					if asked[u]++; asked[u] > 2 || asked[u] > 1 && !c.Race {
 						t.Fatalf("unit %d is asked of %d", u, asked[u])
 					}

@@ -1,15 +1,15 @@
-package downloader
+package landing
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 
 	"github.com/iroh-ipfs/bridge/iroh/store"
 )
 
-// shelf stores small blobs beside the receiving of the next ones. It must be closed. It is safe for concurrent use but for close.
-type shelf struct {
+// Shelf stores small blobs, many at a time, beside the receiving of the next ones. It must be closed. It is safe for concurrent use but
+// for Close.
+type Shelf struct {
 	to     *store.Store
 	jobs   chan shelved
 	done   chan struct{}
@@ -23,19 +23,20 @@ type shelved struct {
 	stored chan<- struct{} // may be nil
 }
 
-func newShelf(to *store.Store) *shelf {
-	s := &shelf{to: to, jobs: make(chan shelved, shelfPlaces), done: make(chan struct{})}
+// NewShelf is a shelf into a store.
+func NewShelf(to *store.Store) *Shelf {
+	s := &Shelf{to: to, jobs: make(chan shelved, shelfPlaces), done: make(chan struct{})}
 	go s.run()
 	return s
 }
 
-func (s *shelf) run() {
+func (s *Shelf) run() {
 	defer close(s.done)
 	for job := range s.jobs {
 		if s.err == nil && len(job.blobs) > 0 {
 			// What has come is stored whether or not the fetch goes on.
 			if err := s.to.PutAll(context.Background(), job.blobs); err != nil {
-				s.err = ownError{fmt.Errorf("blobs: %w", err)}
+				s.err = err
 				s.failed.Store(true)
 			}
 		}
@@ -45,41 +46,42 @@ func (s *shelf) run() {
 	}
 }
 
-// close waits for everything to be stored.
-func (s *shelf) close() error {
+// Close waits for everything to be stored. Errors are those of the store, as with Put and Empty.
+func (s *Shelf) Close() error {
 	close(s.jobs)
 	<-s.done
 	return s.err
 }
 
-// tray collects small blobs of one request on their way to the shelf.
-type tray struct {
-	shelf *shelf
+// Tray collects small blobs of one request on their way to the shelf. It is not safe for concurrent use.
+type Tray struct {
+	Shelf *Shelf
+
 	blobs []store.Whole
 	size  int
 }
 
-// put takes a blob that was verified, or returns the error of an earlier one.
-func (t *tray) put(blob store.Whole) error {
-	if t.shelf.failed.Load() {
-		return t.shelf.err
+// Put takes a blob that was verified, or returns the error of an earlier one.
+func (t *Tray) Put(blob store.Whole) error {
+	if t.Shelf.failed.Load() {
+		return t.Shelf.err
 	}
 	t.blobs = append(t.blobs, blob)
 	if t.size += len(blob.Data); t.size >= trayBytes || len(t.blobs) >= trayBlobs {
-		t.shelf.jobs <- shelved{blobs: t.blobs}
+		t.Shelf.jobs <- shelved{blobs: t.blobs}
 		t.blobs, t.size = nil, 0
 	}
 	return nil
 }
 
-// empty waits until everything that was put is stored.
-func (t *tray) empty() error {
+// Empty waits until everything that was put is stored.
+func (t *Tray) Empty() error {
 	stored := make(chan struct{})
-	t.shelf.jobs <- shelved{blobs: t.blobs, stored: stored}
+	t.Shelf.jobs <- shelved{blobs: t.blobs, stored: stored}
 	t.blobs, t.size = nil, 0
 	<-stored
-	if t.shelf.failed.Load() {
-		return t.shelf.err
+	if t.Shelf.failed.Load() {
+		return t.Shelf.err
 	}
 	return nil
 }
