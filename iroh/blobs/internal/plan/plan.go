@@ -141,8 +141,11 @@ func (p *Plan) Useless(w *Worker) bool { return w.can(p.Left()).IsEmpty() }
 // came is the units of a task that have come.
 func (t *Task) came() bao.Ranges { return t.Units.Intersect(bao.Span(0, t.at)) }
 
-// rest is the units of a task that have not come.
+// rest is the units of a task that have not come of it.
 func (t *Task) rest() bao.Ranges { return t.Units.Subtract(bao.Span(0, t.at)) }
+
+// rest is what of those did not come of a task that has ended either: nothing for one that was raced and has lost.
+func (p *Plan) rest(t *Task) bao.Ranges { return t.rest().Intersect(p.left) }
 
 // can returns what of some units a worker may have.
 func (w *Worker) can(of bao.Ranges) bao.Ranges {
@@ -174,7 +177,7 @@ func (p *Plan) Next(w *Worker, now time.Time) (task, late *Task) {
 		if !p.cfg.Race {
 			return nil, slow
 		}
-		task = p.begin(w, slow.rest(), now)
+		task = p.begin(w, p.rest(slow), now)
 		task.Raced, task.rival, slow.rival = true, slow, task
 		return task, nil
 	}
@@ -241,7 +244,7 @@ func (p *Plan) End(t *Task, now time.Time) (over *Task) {
 	t.Worker.learn(t, now)
 	if r := t.rival; r != nil {
 		t.rival, r.rival = nil, nil
-		if r.rest().Intersect(p.left).IsEmpty() {
+		if p.rest(r).IsEmpty() {
 			return r
 		}
 	}

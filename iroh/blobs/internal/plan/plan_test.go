@@ -195,6 +195,61 @@ func TestRace(t *testing.T) {
 	}
 }
 
+// A task that was raced and has lost is over: nobody races it again until its worker has let it go, nor is it late.
+func TestALostTaskIsNotRacedAgain(t *testing.T) {
+	for name, wins := range map[string]bool{"the second wins": true, "the first wins": false} {
+		t.Run(name, func(t *testing.T) {
+			p := New(cfg(), bao.Span(0, 10))
+			slow, fast, third := &Worker{}, &Worker{Speed: 100}, &Worker{Speed: 1e6}
+			p.Join(slow)
+			p.Join(fast)
+			first, _ := p.Next(slow, epoch)
+			bring(p, first, 3, at(0.1))
+			second, _ := p.Next(fast, at(2))
+			winner, loser := first, second
+			if wins {
+				winner, loser = second, first
+			}
+			bring(p, winner, 10, at(2.1))
+			if over := p.End(winner, at(2.1)); over != loser || !p.Done() {
+				t.Fatalf("%v is over", over)
+			}
+			p.Join(third)
+			for _, w := range []*Worker{third, winner.Worker} {
+				if task, late := p.Next(w, at(20)); task != nil || late != nil {
+					t.Errorf("%v is asked once more", task.Units)
+				}
+			}
+			p.Moved(&Task{Worker: third}, 1, at(20))
+			if late := p.Late(at(20)); len(late) != 0 {
+				t.Error("what is over is late")
+			}
+		})
+	}
+}
+
+// One that took part in a task and failed leaves what it brought to nobody.
+func TestRacedAgainForTheRest(t *testing.T) {
+	p := New(cfg(), bao.Span(0, 10))
+	slow, fast, third := &Worker{}, &Worker{Speed: 100}, &Worker{Speed: 100}
+	for _, w := range []*Worker{slow, fast, third} {
+		p.Join(w)
+	}
+	first, _ := p.Next(slow, epoch)
+	bring(p, first, 1, at(0.1))
+	second, _ := p.Next(fast, at(2))
+	bring(p, second, 5, at(2.1)) // 1 to 5
+	p.End(second, at(2.1))
+	next, _ := p.Next(third, at(2.2))
+	if want := bao.Span(6, 10); next == nil || !next.Units.Equal(want) {
+		t.Fatalf("%+v, want %v", next, want)
+	}
+	bring(p, next, 4, at(2.3))
+	if over := p.End(next, at(2.3)); over != first || !p.Done() {
+		t.Errorf("%v is over, %v left", over, p.Left())
+	}
+}
+
 func TestOfTwoRivalsOneFails(t *testing.T) {
 	p := New(cfg(), bao.Span(0, 10))
 	a, b := &Worker{}, &Worker{Speed: 100}
@@ -323,6 +378,9 @@ func TestAnySchedule(t *testing.T) {
 			switch action := rapid.IntRange(0, 6).Draw(t, "action"); {
 			case action < 2:
 				if task, _ := p.Next(w, now); task != nil {
+					if task.Units.IsEmpty() || !task.Units.Subtract(p.left).IsEmpty() {
+						t.Fatalf("%v is asked for, left is %v", task.Units, p.left)
+					}
 					tasks = append(tasks, task)
 				}
 			case action == 2 && w != good:

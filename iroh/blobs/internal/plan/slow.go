@@ -17,7 +17,7 @@ func (p *Plan) slowest(w *Worker, now time.Time) (slow *Task) {
 		if t.Worker == w || t.rival != nil {
 			continue
 		}
-		rest := t.rest()
+		rest := p.rest(t)
 		n := count(rest)
 		if n == 0 || count(w.can(rest)) < n {
 			continue
@@ -30,7 +30,7 @@ func (p *Plan) slowest(w *Worker, now time.Time) (slow *Task) {
 			if slow == nil || t.bytes < slow.bytes {
 				slow = t
 			}
-		} else if ends := t.ends(n, now); ends > last && ends > raceGain*w.takes(n)+raceLead.Seconds() {
+		} else if ends := t.ends(now); ends > last && ends > raceGain*w.takes(n)+raceLead.Seconds() {
 			slow, last = t, ends
 		}
 	}
@@ -61,9 +61,9 @@ const silence = time.Second
 // unknownSpeed stands for the end of a task of which nothing is known, in seconds.
 const unknownSpeed = 1e6
 
-// ends is in how many seconds a task will be done, by how it went so far.
-func (t *Task) ends(rest uint64, now time.Time) float64 {
-	took := now.Sub(t.begun).Seconds()
+// ends is in how many seconds a task will be done, by how it went so far. What has come of another by now comes of this one all the same.
+func (t *Task) ends(now time.Time) float64 {
+	took, rest := now.Sub(t.begun).Seconds(), count(t.rest())
 	switch {
 	case t.Silent(now):
 		return unknownSpeed
@@ -107,7 +107,7 @@ func (p *Plan) Late(now time.Time) (late []*Task) {
 // replaceable tells whether another worker could go on with a task: one that may have the rest of it and is getting something, or has
 // nothing to do. One that never brought anything is not worth more than the other at first.
 func (p *Plan) replaceable(t *Task, now time.Time) bool {
-	rest := t.rest()
+	rest := p.rest(t)
 	for _, w := range p.workers {
 		if w == t.Worker || w.can(rest).IsEmpty() {
 			continue
