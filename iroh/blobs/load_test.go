@@ -180,9 +180,9 @@ func TestManySmallFiles(t *testing.T) {
 		hashes = append(hashes, blobstest.Put(t, from, blobstest.RandomBytes(uint64(i), 4096)))
 	}
 	root := blobstest.Put(t, from, blobs.AppendHashSeq(nil, hashes))
-	d := downloader.New(downloader.Config{Store: to, Endpoint: blobstest.Endpoint(t)})
-	addr := blobstest.Provide(t, blobs.ProviderConfig{Store: from})
-	stats, err := d.Fetch(blobstest.Deadline(t), []ticket.EndpointAddr{addr}, root, ticket.HashSeq, nil)
+	d := downloader.New(downloader.Config{Store: to})
+	conn := blobstest.Near{Conn: blobstest.Dial(t, blobstest.Provide(t, blobs.ProviderConfig{Store: from}))}
+	stats, err := d.FetchFrom(blobstest.Deadline(t), conn, root, ticket.HashSeq, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestManySmallFiles(t *testing.T) {
 	if stats.Requests > 11 || stats.Blobs != 10_001 {
 		t.Errorf("%+v", stats)
 	}
-	if stats, err = d.Fetch(blobstest.Deadline(t), []ticket.EndpointAddr{addr}, root, ticket.HashSeq, nil); err != nil || stats.Requests != 0 {
+	if stats, err = d.FetchFrom(blobstest.Deadline(t), conn, root, ticket.HashSeq, nil); err != nil || stats.Requests != 0 {
 		t.Errorf("again: %+v, %v", stats, err)
 	}
 }

@@ -50,9 +50,7 @@ func (f *fetch) missing(ctx context.Context, hash bao.Hash) (wanted, error) {
 	if want.ranges.IsEmpty() {
 		return f.complete(ctx, want)
 	}
-	for i := 0; i+1 < len(status.Ranges); i += 2 {
-		want.have += min(status.Ranges[i+1]*bao.ChunkSize, status.Size) - status.Ranges[i]*bao.ChunkSize
-	}
+	want.have = status.Ranges.Bytes(status.Size)
 	if last := &want.ranges[len(want.ranges)-1]; *last == chunks {
 		// To the end of the last group, should the blob be longer than was claimed: only whole groups can be stored.
 		*last = (chunks + perGroup - 1) / perGroup * perGroup

@@ -129,7 +129,8 @@ func (d *Downloader) Fetch(ctx context.Context, from []ticket.EndpointAddr, hash
 			if err != nil {
 				return nil, err
 			}
-			return &link{conn, func() { _ = conn.CloseWithError(blobs.CodeDropped, "") }}, nil
+			leave := func() { _ = conn.CloseWithError(blobs.CodeDropped, "") }
+			return &link{conn, leave, func() uint64 { return conn.Info().Received.Packets }}, nil
 		}})
 	}
 	return d.fetch(ctx, peers, hash, format, progress)
@@ -137,7 +138,7 @@ func (d *Downloader) Fetch(ctx context.Context, from []ticket.EndpointAddr, hash
 
 // FetchFrom is [Downloader.Fetch] over a connection that is there; it stays open, and is not replaced when it is lost.
 func (d *Downloader) FetchFrom(ctx context.Context, conn blobs.Opener, hash bao.Hash, format ticket.Format, progress Progress) (Stats, error) {
-	only := &peer{given: true, dial: func(context.Context) (*link, error) { return &link{conn, func() {}}, nil }}
+	only := &peer{given: true, dial: func(context.Context) (*link, error) { return &link{conn, func() {}, nil}, nil }}
 	if known, ok := conn.(interface{ RemoteID() key.EndpointID }); ok {
 		only.id = known.RemoteID()
 	}

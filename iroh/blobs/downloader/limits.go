@@ -70,6 +70,12 @@ const (
 	observeWait = time.Second
 	maxClaimed  = 4096
 
+	// maxClaims is how many claims of a provider are read in watchEvery, one with claimWeight boundaries as two; the plan is told the last of
+	// them. It stops the provider that claims without end, which would keep a processor and all the others busy. An honest one
+	// that is kept waiting sends fewer claims, of more.
+	maxClaims   = 256
+	claimWeight = 64
+
 	// maxDrain is how much of a child is read and dropped, because somebody else is storing it, to get to the next one.
 	maxDrain = 1 << 20
 

@@ -40,10 +40,11 @@ type peer struct {
 	lanes       int       // streams that it is asked over at the same time
 	far         bool      // it takes several to fetch one blob from it
 	worker      *plan.Worker
-	rate        float64 // bytes per second and stream, by the jobs before
-	observing   bool    // it is being asked what it has
-	asked       int     // tasks under way
-	failed      int     // in a row, with nothing that came between
+	rate        float64          // bytes per second and stream, by the jobs before
+	observing   bool             // it is being asked what it has, and has not answered yet
+	claim       *blobs.Available // the newest that was not looked at
+	asked       int              // tasks under way
+	failed      int              // in a row, with nothing that came between
 	delay       time.Duration
 	pausedUntil time.Time
 	link        *link // the connection, or the last one
@@ -137,17 +138,9 @@ func (p *peer) use(on *link) bool {
 	pool.mu.Lock()
 	defer pool.mu.Unlock()
 	defer pool.wake()
-	if p.state == dialingLong {
-		active := 0
-		for _, other := range pool.peers {
-			if other.state == connected || other.state == dialing {
-				active++
-			}
-		}
-		if active >= maxActive {
-			p.state = reserve
-			return false
-		}
+	if active, _ := pool.places(); p.state == dialingLong && active >= maxActive {
+		p.state = reserve
+		return false
 	}
 	p.state = connected
 	p.attend(on)
@@ -188,7 +181,7 @@ func (p *peer) part() {
 	if job := p.fetch.job; job != nil {
 		job.plan.Leave(p.worker)
 	}
-	p.rate, p.worker, p.observing = p.worker.Rate, nil, false
+	p.rate, p.worker, p.observing, p.claim = p.worker.Rate, nil, false, nil
 }
 
 // giveUp does without the provider from now on. The caller holds mu.
@@ -279,55 +272,6 @@ func (p *peer) fail(j *job, t *plan.Task, err error) (usable bool) {
 		p.state = dialing
 	}
 	return !lost
-}
-
-// observe follows what the provider says it has of the blob that is being fetched.
-func (p *peer) observe(ctx context.Context, conn blobs.Opener) {
-	pool := p.fetch.pool
-	for {
-		var j *job
-		err := pool.wait(ctx, func() bool {
-			j = pool.job
-			return j != nil && p.observing
-		})
-		if err != nil {
-			return
-		}
-		p.follow(ctx, conn, j)
-	}
-}
-
-// follow hears what the provider says until the job ends. Until it has said something, or has taken too long to, it is asked for nothing.
-func (p *peer) follow(ctx context.Context, conn blobs.Opener, j *job) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(j.over, cancel)()
-	answered := func(has bao.Ranges, known bool) {
-		p.fetch.mu.Lock()
-		defer p.fetch.mu.Unlock()
-		if p.worker == nil || p.fetch.job != j {
-			return
-		}
-		p.observing = false
-		if known {
-			j.plan.Claim(p.worker, has)
-		}
-		p.fetch.wake()
-	}
-	defer answered(nil, false)
-	o, err := blobs.Observe(ctx, conn, j.blob.hash)
-	if err != nil {
-		return
-	}
-	defer o.Close()
-	defer time.AfterFunc(observeWait, func() { answered(nil, false) }).Stop()
-	for {
-		there, err := o.Next()
-		if err != nil || len(there.Ranges) > maxClaimed {
-			return
-		}
-		answered(plan.Groups(there.Ranges, j.blob.size), there.Size == j.blob.size || there.Size == 0)
-	}
 }
 
 // lane is a stream at a time to a provider.

@@ -74,9 +74,8 @@ func (p *pool) wake() {
 	p.changed = make(chan struct{})
 }
 
-// admit starts providers that are in reserve, while there are places. The caller holds mu.
-func (p *pool) admit(ctx context.Context) {
-	active, started := 0, 0
+// places counts the providers that take one of maxActive places, and one of maxStarted. The caller holds mu.
+func (p *pool) places() (active, started int) {
 	for _, peer := range p.peers {
 		switch peer.state {
 		case dialing, connected:
@@ -86,6 +85,12 @@ func (p *pool) admit(ctx context.Context) {
 			started++
 		}
 	}
+	return active, started
+}
+
+// admit starts providers that are in reserve, while there are places. The caller holds mu.
+func (p *pool) admit(ctx context.Context) {
+	active, started := p.places()
 	for _, peer := range p.peers {
 		if active >= maxActive || started >= maxStarted {
 			return
@@ -124,6 +129,7 @@ func (p *pool) watch(ctx context.Context) {
 				switch {
 				case peer.state == connected:
 					peer.listen()
+					peer.look()
 				case peer.state == dialing && now.Sub(peer.since) > longDial:
 					peer.state = dialingLong
 				}

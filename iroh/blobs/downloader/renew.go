@@ -8,7 +8,6 @@ import (
 
 	"github.com/quic-go/quic-go"
 
-	"github.com/iroh-ipfs/bridge/iroh"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/silence"
 )
@@ -17,31 +16,23 @@ import (
 type link struct {
 	conn  blobs.Opener
 	close func()
-}
-
-// heard returns how many packets have come over a connection, of any kind; ok is false if it does not tell.
-func (l *link) heard() (packets uint64, ok bool) {
-	counts, ok := l.conn.(interface{ Info() iroh.ConnInfo })
-	if !ok {
-		return 0, false
-	}
-	return counts.Info().Received.Packets, true
+	heard func() uint64 // packets that have come, of any kind; nil if the provider is not to be dialed anew
 }
 
 // attend begins to listen to a connection. The caller holds mu.
 func (p *peer) attend(on *link) {
 	p.link, p.silence = on, silence.Silence{}
-	if _, ok := on.heard(); ok && !p.given {
-		cfg := p.fetch.cfg
+	if cfg := p.fetch.cfg; on.heard != nil {
 		p.silence = silence.Silence{After: cfg.SilenceTimeout, Until: cfg.StallTimeout - cfg.SilenceTimeout/2}
+		p.listen()
 	}
-	p.listen()
 }
 
 // listen notes whether something has come over the connection. The caller holds mu.
 func (p *peer) listen() {
-	packets, _ := p.link.heard()
-	p.silence.Listen(packets, time.Now())
+	if p.link.heard != nil {
+		p.silence.Listen(p.link.heard(), time.Now())
+	}
 }
 
 // begin tells whether the provider is to be dialed anew, which then has begun: it is asked for something and silent. One that answers

@@ -49,6 +49,7 @@ type script struct {
 	has   bao.Ranges // chunks of every blob that it has; nil is all
 	// says is what it answers to blobs.Observe; nil is the truth. silent does not know the request, as providers up to 0.35.
 	says   *blobs.Available
+	claims func(ctx context.Context, stream *quic.Stream) // answers it in place of all that
 	silent bool
 	claim  uint64                            // size that it claims in place of the true one; 0 is the true one
 	write  func(to *quic.Stream) io.Writer   // what an answer goes through; nil is nothing
@@ -108,7 +109,11 @@ func (s *script) answer(ctx context.Context, conn *iroh.Conn, stream *quic.Strea
 }
 
 func (s *script) observe(ctx context.Context, stream *quic.Stream, c *content) {
-	if s.silent {
+	switch {
+	case s.claims != nil:
+		s.claims(ctx, stream)
+		return
+	case s.silent:
 		_ = stream.Close()
 		return
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"slices"
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
@@ -89,14 +88,11 @@ func (c *children) work(ctx context.Context, l *lane, t *plan.Task) error {
 		if err != nil {
 			return err
 		}
-		units = units[len(batch):]
-		after, err := c.request(ctx, l, t, batch, ranges)
+		done, err := c.request(ctx, l, t, batch, ranges)
 		if err := errors.Join(err, ours(l.tray.Empty())); err != nil {
 			return err
 		}
-		if len(after) > 0 {
-			units = slices.Concat(unitsOf(after), units)
-		}
+		units = units[done:]
 	}
 	return nil
 }
@@ -106,14 +102,6 @@ type child struct {
 	wanted // without ranges if it is there
 	unit   uint64
 	busy   bool // somebody else has it
-}
-
-func unitsOf(batch []child) []uint64 {
-	units := make([]uint64, len(batch))
-	for i := range batch {
-		units[i] = batch[i].unit
-	}
-	return units
 }
 
 // ask looks through units, as many as fit in a request: some are there already, the others are asked for.
@@ -159,8 +147,9 @@ func (c *children) ask(ctx context.Context, units []uint64) (batch []child, rang
 	return batch, ranges, nil
 }
 
-// request fetches children in one request. after are those behind one for which the request was given up.
-func (c *children) request(ctx context.Context, l *lane, t *plan.Task, batch []child, ranges blobs.ChunkRangesSeq) (after []child, err error) {
+// request fetches children in one request, and returns with how many of them it is done: it is given up behind one that is not to be had
+// now.
+func (c *children) request(ctx context.Context, l *lane, t *plan.Task, batch []child, ranges blobs.ChunkRangesSeq) (done int, err error) {
 	var response *blobs.Response
 	for n, want := range batch {
 		if want.ranges.IsEmpty() {
@@ -169,7 +158,7 @@ func (c *children) request(ctx context.Context, l *lane, t *plan.Task, batch []c
 		}
 		if response == nil {
 			if response, err = l.get(ctx, blobs.GetRequest{Hash: c.root, Ranges: ranges}); err != nil {
-				return nil, err
+				return 0, err
 			}
 			defer l.closing(response)
 		}
@@ -183,21 +172,21 @@ func (c *children) request(ctx context.Context, l *lane, t *plan.Task, batch []c
 			c.large = append(c.large, want.index)
 			c.mu.Unlock()
 			c.note(t, want, false)
-			return batch[n+1:], nil
+			return n + 1, nil
 		case errors.Is(err, store.ErrIncomplete):
 			c.note(t, want, true)
 		case errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrComplete):
 			c.note(t, want, true)
 			if err = drain(response, err); errors.Is(err, store.ErrBusy) || errors.Is(err, store.ErrComplete) {
-				return batch[n+1:], nil
+				return n + 1, nil
 			} else if err != nil {
-				return nil, err
+				return 0, err
 			}
 		default:
-			return nil, err
+			return 0, err
 		}
 	}
-	return nil, nil
+	return len(batch), nil
 }
 
 // note takes a child off the list, or puts it on the one for later.
