@@ -40,7 +40,7 @@ func refuse(actions ...string) func(string, map[string]string) int {
 // awaitProtocol waits until the mapping is one of a protocol.
 func awaitProtocol(t *testing.T, m *Mapper, want Protocol) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); m.Status().Protocol != want; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); m.Status().Protocol != want; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not mapped by %s: %+v", want, m.Status())
 		}
@@ -50,7 +50,7 @@ func awaitProtocol(t *testing.T, m *Mapper, want Protocol) {
 // eventually waits until something is true.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !is(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("not so: " + what)
 		}
@@ -230,7 +230,7 @@ table inet blocked {
 	}{{"udp dport 5351 reject", UPnP}, {"tcp dport 5000 reject", NATPMP}} {
 		block(change.rule)
 		awaitProtocol(t, m, change.want)
-		if external := await(t, m, true); !arrives(t, outside, conn, external, 5*time.Second) {
+		if external := await(t, m, true); !arrives(t, outside, conn, external, 30*time.Second) {
 			t.Errorf("nothing comes in by %s; the router says\n%s", change.want, w.log)
 		}
 	}
