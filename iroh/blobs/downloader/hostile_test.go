@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"runtime"
@@ -112,7 +113,7 @@ func openStoreAt(t testing.TB) (*store.Store, string) {
 func TestHostileFlip(t *testing.T) {
 	s, dir := openStoreAt(t)
 	double := newDouble(t)
-	d := New(Config{Store: s, StallTimeout: 2 * time.Second})
+	d := New(Config{Store: s, StallTimeout: soon})
 	random := rand.New(rand.NewPCG(5, 6))
 	for _, size := range []int{1, 1024, 1025, 16384, 16385, 32768, 100000, 300 << 10, 1<<20 + 1} {
 		data := blobstest.RandomBytes(uint64(size), size)
@@ -168,7 +169,7 @@ func TestHostileFlipLate(t *testing.T) {
 func TestHostileSize(t *testing.T) {
 	s, dir := openStoreAt(t)
 	double := newDouble(t)
-	d := New(Config{Store: s, StallTimeout: 2 * time.Second})
+	d := New(Config{Store: s, StallTimeout: soon})
 	for _, size := range []uint64{1, 1023, 1024, 1025, 16383, 16384, 16385, 32768, 300 << 10, 1 << 20, 1<<20 + 1} {
 		data := blobstest.RandomBytes(size, int(size))
 		hash := bao.Sum(data)
@@ -219,24 +220,29 @@ func TestClaimCostsNothing(t *testing.T) {
 	for _, claim := range []uint64{1 << 20, 1 << 40, 1 << 63, 1<<64 - 1} {
 		b := append(binary.LittleEndian.AppendUint64(nil, claim), make([]byte, 2000)...)
 		double.set(func(_ int, _ blobs.GetRequest, stream *quic.Stream) { blobstest.Send(stream, b) })
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		response, err := blobs.Get(blobstest.Deadline(t), double.conn, blobs.GetRequest{Ranges: blobs.WholeBlob()}, 0)
-		if err != nil {
-			t.Fatal(err)
+		// What a pool has lost to the garbage collector is made anew now and then: a claim that costs memory does so every time.
+		spent := uint64(math.MaxUint64)
+		for tries := 0; spent > 512<<10 && tries < 4; tries++ {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			response, err := blobs.Get(blobstest.Deadline(t), double.conn, blobs.GetRequest{Ranges: blobs.WholeBlob()}, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Next()
+			size, err := response.Open(bao.Sum([]byte("x")))
+			if size != claim || err != nil {
+				t.Fatal(size, err)
+			}
+			_, err = response.Item()
+			runtime.ReadMemStats(&after)
+			blobstest.WantErr(t, err, bao.ErrHashMismatch)
+			spent = after.TotalAlloc - before.TotalAlloc
+			response.Close()
 		}
-		response.Next()
-		size, err := response.Open(bao.Sum([]byte("x")))
-		if size != claim || err != nil {
-			t.Fatal(size, err)
-		}
-		_, err = response.Item()
-		runtime.ReadMemStats(&after)
-		blobstest.WantErr(t, err, bao.ErrHashMismatch)
-		if spent := after.TotalAlloc - before.TotalAlloc; spent > 512<<10 {
+		if spent > 512<<10 {
 			t.Errorf("a claim of %d costs %d bytes", claim, spent)
 		}
-		response.Close()
 	}
 }
 
@@ -244,7 +250,7 @@ func TestClaimCostsNothing(t *testing.T) {
 func TestHostileStall(t *testing.T) {
 	s := blobstest.OpenStore(t)
 	double := newDouble(t)
-	const stall = 300 * time.Millisecond
+	const stall = time.Second
 	d := New(Config{Store: s, StallTimeout: stall})
 	data := blobstest.RandomBytes(8, 300<<10)
 	hash := bao.Sum(data)
@@ -265,12 +271,12 @@ func TestHostileStall(t *testing.T) {
 	}
 }
 
-// TestStallIsNotOurs takes longer than the stall timeout to use what arrived.
+// TestStallIsNotOurs takes longer than the stall timeout to use what arrived. The provider of a busy machine needs some of it, too.
 func TestStallIsNotOurs(t *testing.T) {
 	s := blobstest.OpenStore(t)
 	data := blobstest.RandomBytes(10, 3<<20)
 	conn := blobstest.Dial(t, blobstest.Provide(t, blobs.ProviderConfig{Store: s}))
-	response, err := blobs.Get(blobstest.Deadline(t), conn, blobs.GetRequest{Hash: blobstest.Put(t, s, data), Ranges: blobs.WholeBlob()}, 100*time.Millisecond)
+	response, err := blobs.Get(blobstest.Deadline(t), conn, blobs.GetRequest{Hash: blobstest.Put(t, s, data), Ranges: blobs.WholeBlob()}, 2*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,8 +293,8 @@ func TestStallIsNotOurs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i%64 == 10 {
-			time.Sleep(250 * time.Millisecond)
+		if i%150 == 10 {
+			time.Sleep(3 * time.Second)
 		}
 		_ = item
 	}
@@ -389,7 +395,7 @@ func TestHostileChildren(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := blobstest.OpenStore(t)
 			double := newDouble(t)
-			d := New(Config{Store: s, StallTimeout: 2 * time.Second})
+			d := New(Config{Store: s, StallTimeout: soon})
 			double.set(func(n int, request blobs.GetRequest, stream *quic.Stream) {
 				switch n {
 				case 0:
@@ -536,10 +542,10 @@ func TestResumeByItself(t *testing.T) {
 			case 0:
 				_ = stream.Close()
 			case 1:
-				time.Sleep(10 * time.Millisecond) // for the bytes to get there before the reset
+				time.Sleep(100 * time.Millisecond) // for the bytes to get there before the reset
 				stream.CancelWrite(blobs.CodeInternal)
 			case 2:
-				time.Sleep(10 * time.Millisecond)
+				time.Sleep(100 * time.Millisecond)
 				_ = conn.CloseWithError(blobs.CodeDropped, "")
 				return
 			}
@@ -560,7 +566,7 @@ func TestResumeByItself(t *testing.T) {
 func TestResumeOtherSize(t *testing.T) {
 	s := blobstest.OpenStore(t)
 	double := newDouble(t)
-	d := New(Config{Store: s, StallTimeout: 500 * time.Millisecond})
+	d := New(Config{Store: s, StallTimeout: soon})
 	data := blobstest.RandomBytes(16, 300<<10)
 	hash := bao.Sum(data)
 	lie := func(claim uint64, cut int) {

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/iroh-ipfs/bridge/iroh/blobs"
 	"github.com/iroh-ipfs/bridge/iroh/blobs/internal/blobstest"
@@ -46,7 +45,7 @@ func TestHostileSizeCostsNothing(t *testing.T) {
 	const memory, pairs, block = 1 << 20, 64, 4096
 	s, dir := openStoreAt(t)
 	double := newDouble(t)
-	d := New(Config{Store: s, StallTimeout: 2 * time.Second})
+	d := New(Config{Store: s, StallTimeout: soon})
 	for _, size := range []uint64{16385, 100_000, 300 << 10, 1<<20 + 1, 5 << 20} {
 		data := blobstest.RandomBytes(size, int(size))
 		hash := bao.Sum(data)
