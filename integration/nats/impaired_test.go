@@ -151,7 +151,8 @@ func TestProviderIsGone(t *testing.T) {
 	r := b.Run(ctx, "fetch", text)
 	took, connected := time.Since(<-cuts), <-lost
 	t.Logf("connection lost after %s, given up after %s: %s", connected, took, r.Stderr)
-	if r.Status != 1 || connected < 20*time.Second || took > gone+margin {
+	// Who asks for the connections is late on such a machine, too.
+	if r.Status != 1 || connected < 20*time.Second || took > max(gone, connected)+margin || connected > 2*gone {
 		t.Errorf("status %d", r.Status)
 	}
 	if r := b.Run(ctx, "get", node.Items[0].Hash, "-o", "-"); r.Status == 0 || len(r.Stdout) > 0 {
@@ -192,7 +193,10 @@ func TestDirectPathBreaks(t *testing.T) {
 				if len(got.Providers) != 1 || got.Providers[0].Connections != 2 || got.Providers[0].Error != "" {
 					t.Errorf("%+v; want a second connection, and none that ended by itself", got.Providers)
 				}
-			}, 2*time.Second, func(context.Context) error {
+			}, 0, func(context.Context) error {
+				for end := time.Now().Add(time.Minute); p.Counts().ToClients < large/4 && time.Now().Before(end); {
+					time.Sleep(10 * time.Millisecond)
+				}
 				p.Cut()
 				return nil
 			})

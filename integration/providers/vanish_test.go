@@ -28,7 +28,7 @@ func (g *trigger) Bytes(_ bao.Hash, n uint64) {
 }
 
 // soon is less than the 30 s after which QUIC takes a peer for gone.
-const soon = 20 * time.Second
+const soon = 28 * time.Second
 
 // Of three Rust providers two are killed in the middle, one after the other, so that nothing says that they are gone: the last one
 // takes over within seconds, and what the others have given stays.
