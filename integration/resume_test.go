@@ -17,10 +17,10 @@ import (
 	"github.com/iroh-ipfs/bridge/integration/peer/peertest"
 )
 
-// slowly puts a proxy before a ticket's provider, so slow that an expose is under way for seconds.
-func slowly(t *testing.T, text string) (*fault.Proxy, string) {
+// slowly puts a proxy before a ticket's provider that lets so many bytes through in a second, so that an expose is under way for seconds.
+func slowly(t *testing.T, text string, rate int) (*fault.Proxy, string) {
 	t.Helper()
-	p, err := fault.NewProxy(direct(t, text), fault.Link{Rate: 64 << 20})
+	p, err := fault.NewProxy(direct(t, text), fault.Link{Rate: rate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestExposeGoesOn(t *testing.T) {
 		"Ctrl-C":                func(t *testing.T, command, _ *peer.Process) { stopped(t, command) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			proxy, text := slowly(t, node.Items[0].Ticket)
+			proxy, text := slowly(t, node.Items[0].Ticket, 64<<20)
 			data := filepath.Join(t.TempDir(), "data")
 			var first *peer.Process
 			if strings.Contains(name, "daemon") {
@@ -184,7 +184,7 @@ func TestExposeOfAFolderGoesOn(t *testing.T) {
 	}
 	from := start(t)
 	content := do(t, from, "add", dir)
-	proxy, text := slowly(t, content.Ticket)
+	proxy, text := slowly(t, content.Ticket, 24<<20) // so that a disk can follow
 	data := filepath.Join(t.TempDir(), "data")
 	interrupt := func() (had int64) {
 		t.Helper()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -279,7 +280,7 @@ func TestConnectionToRustMoves(t *testing.T) {
 
 // A relay that restarts in the middle of a transfer costs a pause, not the transfer, whoever is the Rust node.
 func TestRelayRestartsInTheMiddle(t *testing.T) {
-	const large = 256 << 20
+	const large, rate = 128 << 20, 48 << 20
 	for _, c := range []struct {
 		name  string
 		fetch func(t *testing.T, server *peer.RelayServer) (begin func() error)
@@ -310,7 +311,9 @@ func TestRelayRestartsInTheMiddle(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
-			server := peertest.Relay(t, peer.RelayConfig{Dir: dir})
+			// It is under way for seconds, also where everything is fast.
+			cfg := peer.RelayConfig{Dir: dir, More: fmt.Sprintf("limits.client.rx.bytes_per_second = %d", rate)}
+			server := peertest.Relay(t, cfg)
 			begin := c.fetch(t, server)
 			done := make(chan error, 1)
 			go func() { done <- begin() }()
@@ -322,7 +325,8 @@ func TestRelayRestartsInTheMiddle(t *testing.T) {
 			}
 			server.Kill()
 			time.Sleep(time.Second)
-			peertest.Relay(t, peer.RelayConfig{Dir: dir, Port: server.Port})
+			cfg.Port = server.Port
+			peertest.Relay(t, cfg)
 			if err := <-done; err != nil {
 				t.Error(err)
 			}
