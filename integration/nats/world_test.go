@@ -41,8 +41,11 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// public is what the internet is here: addresses for documentation.
-var public = netip.MustParsePrefix("203.0.113.0/24")
+// What the internet is here: addresses for documentation.
+var (
+	public  = netip.MustParsePrefix("203.0.113.0/24")
+	public6 = netip.MustParsePrefix("2001:db8::/64")
+)
 
 // world is an internet, with sites that hang on it.
 type world struct {
@@ -99,22 +102,39 @@ type site struct {
 	inside      string // that to the site
 }
 
-// site adds a network 10.N.0.0/24 with a host 10.N.0.2 behind a router of a kind.
+// lan is a private network 10.N.0.0/24, or fd00:N::/64 in a world of IPv6.
+func (w *world) lan(n byte) netip.Prefix {
+	if w.next.Is4() {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, n}), 24)
+	}
+	return netip.PrefixFrom(netip.AddrFrom16([16]byte{0xfd, 0, 0, n}), 64)
+}
+
+// member is the Nth address of a network.
+func member(p netip.Prefix, n byte) netip.Addr {
+	b := p.Addr().AsSlice()
+	b[len(b)-1] = n
+	addr, _ := netip.AddrFromSlice(b)
+	return addr
+}
+
+// site adds a network such as 10.N.0.0/24 with a host 10.N.0.2 behind a router of a kind.
 func (w *world) site(kind netns.NAT) *site {
 	w.t.Helper()
 	w.sites++
 	n := byte(w.sites)
 	s := &site{name: fmt.Sprintf("site%d", n)}
-	s.lan = check(w.lab.Segment(w.ctx(), s.name, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, n}), 24)))(w.t)
+	lan := w.lan(n)
+	s.lan = check(w.lab.Segment(w.ctx(), s.name, lan))(w.t)
 	s.router = check(w.lab.Host(w.ctx(), s.name+"r"))(w.t)
 	s.outside = w.plug(s.router)
-	inner := netip.AddrFrom4([4]byte{10, n, 0, 254})
+	inner := member(lan, 254)
 	s.inside = check(s.router.Join(w.ctx(), s.lan, inner, netip.Addr{}))(w.t)
 	if err := s.router.Masquerade(w.ctx(), s.outside, kind); err != nil {
 		w.t.Fatal(err)
 	}
 	s.Host = check(w.lab.Host(w.ctx(), s.name+"a"))(w.t)
-	check(s.Host.Join(w.ctx(), s.lan, netip.AddrFrom4([4]byte{10, n, 0, 2}), inner))(w.t)
+	check(s.Host.Join(w.ctx(), s.lan, member(lan, 2), inner))(w.t)
 	return s
 }
 
@@ -178,6 +198,14 @@ const irohPort = 4022
 // calm is how many bytes per second a bridge gives, so that there is time to ask how they go.
 const calm = 24 << 20
 
+// anywhere is where bridges listen.
+func (w *world) anywhere() netip.AddrPort {
+	if w.next.Is4() {
+		return netip.AddrPortFrom(netip.IPv4Unspecified(), irohPort)
+	}
+	return netip.AddrPortFrom(netip.IPv6Unspecified(), irohPort)
+}
+
 // bridge starts a bridge on a host, with relays unless there are none. What more there is to configure is in env.
 func (w *world) bridge(h *netns.Host, env []string, relays ...*relayHost) *peer.Daemon {
 	w.t.Helper()
@@ -197,7 +225,7 @@ func (w *world) bridge(h *netns.Host, env []string, relays ...*relayHost) *peer.
 	}
 	b.Env = env
 	d := check(b.Daemon(w.ctx(), filepath.Join(w.t.TempDir(), "data"),
-		"--iroh-listen", fmt.Sprintf("0.0.0.0:%d", irohPort)))(w.t)
+		"--iroh-listen", w.anywhere().String()))(w.t)
 	peertest.Keep(w.t, d.Process)
 	return d
 }
