@@ -154,7 +154,12 @@ func (b *Bridge) purgeLoop() {
 			return
 		case <-time.After(settle):
 		}
-		if err := errors.Join(b.look(b.life), b.purge(b.life)); err != nil && b.life.Err() == nil {
+		err := errors.Join(b.look(b.life), b.purge(b.life))
+		switch {
+		case err == nil || b.life.Err() != nil:
+		case errors.Is(err, keeping.ErrDamaged):
+			b.log.Error("nothing is deleted from the disk, since nobody knows what a damaged sequence holds", "err", err)
+		default:
 			b.log.Error("purge", "err", mappingError(err))
 		}
 	}

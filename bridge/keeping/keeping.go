@@ -51,7 +51,7 @@ const (
 )
 
 // ErrDamaged says that a sequence that is kept cannot be read.
-var ErrDamaged = errors.New("a sequence that is kept is damaged; remove it and fetch it again")
+var ErrDamaged = errors.New("a sequence that is kept is damaged; `bridge rm` it and fetch it again")
 
 // Keeper is the memory in a store. It is safe for concurrent use.
 type Keeper struct {

@@ -37,7 +37,7 @@ type Item struct {
 type Kept struct {
 	Why   string `json:"why" enum:"fetched,pushed"`
 	By    string `json:"by,omitempty" doc:"endpoint id of who pushed it, if that is known"`
-	State string `json:"state" enum:"complete,partial"`
+	State string `json:"state" enum:"complete,partial,damaged" doc:"damaged: a sequence that cannot be read; until it is removed nothing is deleted from the disk"`
 	Have  uint64 `json:"have" doc:"file bytes that are here"`
 }
 
@@ -51,7 +51,10 @@ func (s *Stock) Describe(i keeping.Item, at ticket.EndpointAddr) (Item, error) {
 		Hash: i.Hash.String(), Format: string(formatOf(i.Format, have.Collection)), Size: have.Size,
 		Ticket: TicketOf(i.Hash, i.Format, at), Kept: Kept{Why: "fetched", State: "partial", Have: have.Bytes},
 	}
-	if have.Complete {
+	switch {
+	case have.Damaged:
+		c.Kept.State = "damaged"
+	case have.Complete:
 		c.Kept.State = "complete"
 	}
 	if i.Pushed {
@@ -182,7 +185,7 @@ func (s *Stock) Verify(ctx context.Context, p Progress, yield func(hash bao.Hash
 		var problems []string
 		all, err := s.Keeper.Blobs(i)
 		if err != nil { // of its own hash, which is all there is
-			problems = append(problems, blocks.Explain(i.Hash, err).Error())
+			problems = append(problems, err.Error())
 			all = nil
 		}
 		for _, h := range all {

@@ -217,8 +217,11 @@ func listed(c bridge.Content) string {
 	if c.Kept.By != "" {
 		line += " by " + c.Kept.By
 	}
-	if c.Kept.State != "complete" {
-		line += fmt.Sprintf(", %s: %d bytes are here", c.Kept.State, c.Kept.Have)
+	switch c.Kept.State {
+	case "partial":
+		line += fmt.Sprintf(", partial: %d bytes are here", c.Kept.Have)
+	case "damaged":
+		line += ", damaged: `bridge rm " + c.Hash + "` and fetch it again"
 	}
 	return line
 }

@@ -181,3 +181,15 @@ func TestDoctorsProblems(t *testing.T) {
 		}
 	}
 }
+
+// TestListed says of what is kept without a CID how much of it is here, and of what is damaged what to do.
+func TestListed(t *testing.T) {
+	for state, want := range map[string]string{
+		"complete": "  fetched", "partial": "  fetched, partial: 3 bytes are here", "damaged": "  fetched, damaged: `bridge rm 11` and fetch it again",
+	} {
+		c := bridge.Content{Hash: "11", Format: "hashseq", Size: 7, Kept: &native.Kept{Why: "fetched", State: state, Have: 3}}
+		if got := listed(c); !strings.HasSuffix(got, "hashseq     7"+want) {
+			t.Errorf("%s: %q", state, got)
+		}
+	}
+}
