@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/iroh-ipfs/bridge/bridge/keeping"
@@ -29,11 +30,26 @@ func (b *Bridge) arrive(ctx context.Context, t naming.Sought, in func() (downloa
 		}
 		return nil
 	}
-	st, statusErr := b.store.Status(t.Hash)
-	if statusErr == nil && (st.State == store.Missing || hopeless(err, stats)) {
-		statusErr = b.giveUpArriving(context.WithoutCancel(ctx), func(i keeping.Item) bool { return i.Hash == t.Hash })
+	return errors.Join(err, b.cut(context.WithoutCancel(ctx), t, hopeless(err, stats)))
+}
+
+// cut gives up what has come of something that failed, if there is nothing of it, or no sense in it, or it was removed meanwhile.
+func (b *Bridge) cut(ctx context.Context, t naming.Sought, hopeless bool) error {
+	st, err := b.store.Status(t.Hash)
+	if err != nil {
+		return fmt.Errorf("bridge: %w", err)
 	}
-	return errors.Join(err, statusErr)
+	items, err := b.stock.Keeper.Find(t.Hash)
+	if err != nil {
+		return fmt.Errorf("bridge: %w", err)
+	}
+	items = slices.DeleteFunc(items, keeping.Item.Kept)
+	if len(items) == 0 { // nobody knows of what has come since then
+		items = []keeping.Item{{Hash: t.Hash, Format: t.Format}}
+	} else if st.State != store.Missing && !hopeless {
+		return nil
+	}
+	return b.giveUp(ctx, items)
 }
 
 // hopeless tells that a download, or what was made of it, failed in a way that will be the same the next time: the content itself is
@@ -56,36 +72,21 @@ func (b *Bridge) expire(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("bridge: %w", err)
 	}
+	now := time.Now()
+	var overdue []keeping.Item
 	for _, i := range arriving {
 		if _, err := b.linkOf(ctx, i.Hash); err == nil { // a crash came between the link and the end of the memory
 			if err := b.stock.Keeper.Arrived(i.Hash); err != nil {
 				return fmt.Errorf("bridge: %w", err)
 			}
+		} else if i.Overdue(now) {
+			overdue = append(overdue, i)
 		}
 	}
-	now := time.Now()
-	return b.giveUpArriving(ctx, func(i keeping.Item) bool { return i.Overdue(now) })
-}
-
-// giveUpArriving gives up some of what is arriving.
-func (b *Bridge) giveUpArriving(ctx context.Context, which func(keeping.Item) bool) error {
-	arriving, err := b.stock.Keeper.Arriving()
-	if err != nil {
-		return fmt.Errorf("bridge: %w", err)
-	}
-	var over []keeping.Item
-	for _, i := range arriving {
-		if which(i) {
-			over = append(over, i)
-		}
-	}
-	if len(over) == 0 {
+	if len(overdue) == 0 {
 		return nil
 	}
-	if err := b.giveUp(ctx, over); err != nil {
-		return fmt.Errorf("bridge: giving up what was arriving: %w", err)
-	}
-	return nil
+	return b.giveUp(ctx, overdue)
 }
 
 // linkOf finds the link of a hash, which is more than a file in some folder.

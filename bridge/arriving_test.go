@@ -158,6 +158,28 @@ func TestWhatArrivedIsGivenUp(t *testing.T) {
 	}
 }
 
+// TestRemovedBeforeItComes and cut then: nothing stays of what nobody knew of when it was removed.
+func TestRemovedBeforeItComes(t *testing.T) {
+	a, b := online(t), online(t)
+	added := add(t, a, AddRequest{Path: folderOf(t, 40, 1<<20)})
+	ctx, cancel := context.WithCancel(timeout(t))
+	defer cancel()
+	removed := false
+	_, err := b.Expose(ctx, ExposeRequest{Ticket: added.Ticket}, &stopAfter{bytes: 20 << 20, stop: cancel, begin: func() {
+		removed = true
+		if _, err := b.Remove(t.Context(), added.Hash); err != nil {
+			t.Error(err)
+		}
+	}})
+	if err == nil || !removed {
+		t.Fatalf("removed: %v, %v", removed, err)
+	}
+	purged(t, b)
+	if left, all := have(t, b), arriving(t, b); left != 0 || len(all) != 0 {
+		t.Errorf("%d bytes are left, %+v", left, all)
+	}
+}
+
 // TestLinkTakesOver from a memory that a crash left behind, which is not held against it.
 func TestLinkTakesOver(t *testing.T) {
 	b := online(t)

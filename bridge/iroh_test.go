@@ -327,6 +327,14 @@ type stopAfter struct {
 	Silent
 	bytes, seen uint64
 	stop        func()
+	begin       func() // may be nil; called once before
+}
+
+func (s *stopAfter) Item(string, int64) {
+	if s.begin != nil {
+		s.begin()
+		s.begin = nil
+	}
 }
 
 func (s *stopAfter) Bytes(n uint64) {

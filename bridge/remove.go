@@ -80,7 +80,7 @@ func (b *Bridge) letGo(ctx context.Context, hash bao.Hash) (m Mapped, found bool
 		return m, false, err
 	}
 	if err := b.giveUp(ctx, items); err != nil {
-		return m, false, fmt.Errorf("bridge: letting go of %s: %w", hash, err)
+		return m, false, err
 	}
 	if n := b.online(); n != nil {
 		n.iroh.Dropped()
@@ -111,7 +111,10 @@ func (b *Bridge) giveUp(ctx context.Context, items []keeping.Item) error {
 	if err == nil {
 		err = tx.Abort()
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("bridge: letting go of %s: %w", items[0].Hash, err)
+	}
+	return nil
 }
 
 // recall takes for given up what an earlier process has left to the purge: what was removed, and what came with an operation that was

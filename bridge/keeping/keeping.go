@@ -127,8 +127,29 @@ func (k *Keeper) Proven(hash bao.Hash) (bool, error) {
 	return false, nil
 }
 
-// Unkeep forgets what was to be fetched.
-func (k *Keeper) Unkeep(hash bao.Hash) error { return k.store.DeleteTag(keptTag + hash.String()) }
+// Unkeep forgets what was to be fetched and is not. What is here of it is what it was before: given up, if nothing else keeps it.
+func (k *Keeper) Unkeep(hash bao.Hash) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	format, kept, err := k.Kept(hash)
+	if err != nil || !kept {
+		return err
+	}
+	all, err := k.Blobs(Item{Hash: hash, Format: format})
+	if err != nil && !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	if err := k.store.DeleteTag(keptTag + hash.String()); err != nil {
+		return err
+	}
+	k.changes++
+	held, err := k.Held()
+	if err != nil && !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	k.leave(all, held)
+	return nil
+}
 
 // Pushed remembers what somebody has pushed. A sequence is taken for one blob until a child of it is here, and one blob for part of the
 // sequence that it was said to begin before.
@@ -186,12 +207,29 @@ func (k *Keeper) Find(hash bao.Hash) ([]Item, error) {
 	}
 	items = append(items, slices.DeleteFunc(pushed, func(i Item) bool { return i.Hash != hash })...)
 	if len(items) == 0 {
-		if items, err = k.list(provider.PushTag, hash.String()); err != nil {
+		if items, err = k.stray(hash); err != nil {
 			return nil, err
 		}
 	}
 	arriving, err := k.list(arrivingTag, hash.String()+"/")
 	return append(items, arriving...), err
+}
+
+// stray finds a blob that was pushed, unless it belongs to something that is kept.
+func (k *Keeper) stray(hash bao.Hash) ([]Item, error) {
+	strays, err := k.list(provider.PushTag, hash.String())
+	if err != nil || len(strays) == 0 {
+		return nil, err
+	}
+	m, err := k.read()
+	if err != nil {
+		return nil, err
+	}
+	held, err := k.hold(m.kept)
+	if err != nil && !errors.Is(err, ErrDamaged) || held.Has(hash) {
+		return nil, err
+	}
+	return strays, nil
 }
 
 // memory is all that the tags say. Strays are blobs that were pushed, most of which belong to something that is kept.
@@ -260,8 +298,8 @@ func (k *Keeper) Blobs(i Item) ([]bao.Hash, error) {
 	return append(all, children...), nil
 }
 
-// Drop forgets items that were found, and whose bytes count against the quota of pushes on their account. What is to go with them is
-// told to going before; it may be kept for other reasons, and is taken for given up if it is not.
+// Drop forgets items that were found, or are made up of a hash and a format, and whose bytes count against the quota of pushes on their
+// account. What is to go with them is told to going before; it may be kept for other reasons, and is taken for given up if it is not.
 func (k *Keeper) Drop(items []Item, going func([]bao.Hash) error) (err error) {
 	blobs, tags := make([][]bao.Hash, len(items)), make(map[string]bool)
 	for n, i := range items {
@@ -310,6 +348,9 @@ func (k *Keeper) forget(i Item, all []bao.Hash, held Held) error {
 				return err
 			}
 		}
+	}
+	if i.tag == "" {
+		return nil
 	}
 	return k.store.DeleteTag(i.tag)
 }

@@ -128,6 +128,9 @@ func TestPushes(t *testing.T) {
 	if want = append(want, Item{Hash: stray, Pushed: true}); !slices.Equal(items, want) {
 		t.Fatalf("%+v, want %+v", items, want)
 	}
+	if items, err := k.Find(meta); err != nil || len(items) != 0 {
+		t.Errorf("part of what was pushed: %+v, %v", items, err)
+	}
 	var going []bao.Hash
 	dropped, err := drop(k, root, func(h []bao.Hash) error { going = h; return nil })
 	if err != nil || len(dropped) != 1 || len(going) != 4 {
@@ -288,6 +291,10 @@ func TestGivenUp(t *testing.T) {
 	left("fetched", false, first, one)
 	must(t, k.Leave([]bao.Hash{one, shared}))
 	left("a link's", false, one, shared)
+	must(t, k.Unkeep(first))
+	left("not fetched after all", true, first, one)
+	left("not fetched, but another's", false, shared)
+	must(t, k.Unkeep(first))
 }
 
 // TestAWrongWord that a blob is a sequence spoils nothing; a right one is not taken back.
