@@ -171,7 +171,7 @@ func TestFetchFailsAndLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	unknown := strings.Repeat("1", 64)
+	unknown, own := strings.Repeat("1", 64), b.ownAddr().ID.String()
 	for name, tc := range map[string]struct {
 		req  native.FetchRequest
 		want error
@@ -179,6 +179,8 @@ func TestFetchFailsAndLeavesNothing(t *testing.T) {
 		"nobody has it":   {native.FetchRequest{Content: unknown, From: []string{here.Ticket}}, ErrNotFound},
 		"nobody is named": {native.FetchRequest{Content: unknown}, ErrNotFound},
 		"a CID":           {native.FetchRequest{Content: "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", From: []string{id.EndpointID}}, ErrInvalid},
+		"itself":          {native.FetchRequest{Content: unknown, From: []string{own}}, ErrInvalid},
+		"itself, others":  {native.FetchRequest{Content: unknown, From: []string{own, here.Ticket}}, ErrNotFound},
 		"no source":       {native.FetchRequest{Content: unknown, From: []string{"nobody"}}, ErrInvalid},
 	} {
 		if _, err := b.Fetch(timeout(t), tc.req, Silent{}); !errors.Is(err, tc.want) {

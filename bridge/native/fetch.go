@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/iroh-ipfs/bridge/bridge/keeping"
 	"github.com/iroh-ipfs/bridge/bridge/naming"
@@ -134,12 +135,17 @@ func (s *Side) Downloading(t naming.Sought) (Download, error) {
 	if len(t.From) == 0 {
 		return nil, fmt.Errorf("%w: %s is not here; name who has it, with --from or by a ticket", naming.ErrNotFound, t.Hash)
 	}
-	for _, addr := range t.From {
+	own := s.Presence.Endpoint.ID()
+	from := slices.DeleteFunc(slices.Clone(t.From), func(addr ticket.EndpointAddr) bool { return addr.ID == own })
+	if len(from) == 0 {
+		return nil, fmt.Errorf("%w: %s is not here, and %s, who is to have it, is this bridge itself", naming.ErrInvalid, t.Hash, own)
+	}
+	for _, addr := range from {
 		s.Presence.Learn(addr)
 	}
 	return func(ctx context.Context, p blobs.Progress) (downloader.Stats, error) {
 		synced, end := s.syncing(ctx, p)
-		stats, err := s.downloader.Fetch(ctx, t.From, t.Hash, t.Format, synced)
+		stats, err := s.downloader.Fetch(ctx, from, t.Hash, t.Format, synced)
 		end(err)
 		return stats, fetchError(err)
 	}, nil
