@@ -91,7 +91,7 @@ type Event struct {
 	Event    string           `json:"event" enum:"item,bytes,blob,finding,observed,done,error"`
 	Name     string           `json:"name,omitempty" doc:"item: what is worked on now; blob: its hash"`
 	Size     int64            `json:"size,omitempty" doc:"item: its bytes and those of items since the last such event, -1 when not known; blob: its bytes"`
-	Have     uint64           `json:"have,omitempty" doc:"blob: bytes of it that have come or were there; several may be on their way, and the last that moved is told of"`
+	Have     uint64           `json:"have,omitempty" doc:"blob: bytes of it that are there; of several on their way the last that moved is told of"`
 	Bytes    uint64           `json:"bytes,omitempty" doc:"bytes: file bytes done since the last such event"`
 	Finding  *bridge.Finding  `json:"finding,omitempty" doc:"finding: what verify says of one link"`
 	Observed *native.Observed `json:"observed,omitempty" doc:"observed: what the provider has now"`

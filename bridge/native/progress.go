@@ -6,8 +6,8 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/bao"
 )
 
-// each tells a Progress of a transfer of blobs: of all that is to be moved, which is counted once however often a blob is begun, and how far
-// each blob is.
+// each tells a Progress of a transfer of blobs: of all that is to be moved, which is counted once however often a blob is begun, and how
+// far each blob is.
 type each struct {
 	to    Progress
 	blobs BlobProgress          // to, if it wants to hear of that; else nil

@@ -21,7 +21,9 @@ func byID(t testing.TB, text string) string {
 // on directly, to a host that can be reached and, where both NATs keep ports, through them.
 func TestFoundByIDThenDirect(t *testing.T) {
 	t.Parallel()
-	for name, kinds := range map[string][]netns.NAT{"open": {netns.EndpointDependent}, "NATs": {netns.EndpointIndependent, netns.EndpointIndependent}} {
+	for name, kinds := range map[string][]netns.NAT{
+		"open": {netns.EndpointDependent}, "NATs": {netns.EndpointIndependent, netns.EndpointIndependent},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, public)

@@ -60,8 +60,9 @@ func TestProvidersAreKilled(t *testing.T) {
 	if took > soon {
 		t.Errorf("it took %s without them", took)
 	}
-	if gone := stats.Providers[0].Bytes + stats.Providers[1].Bytes; gone == 0 || stats.Providers[2].Bytes == 0 || stats.Providers[0].Err == nil {
-		t.Errorf("those that were killed gave %d bytes, the other one %d; the first: %v", gone, stats.Providers[2].Bytes, stats.Providers[0].Err)
+	one, two, last := stats.Providers[0], stats.Providers[1], stats.Providers[2]
+	if one.Bytes+two.Bytes == 0 || last.Bytes == 0 || one.Err == nil {
+		t.Errorf("those that were killed gave %d and %d bytes, the other one %d; the first: %v", one.Bytes, two.Bytes, last.Bytes, one.Err)
 	}
 	if stats.Bytes != n { // what the others had given did not come again
 		t.Errorf("%d bytes came, want %d", stats.Bytes, n)
