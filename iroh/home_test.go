@@ -85,7 +85,7 @@ func TestClosestRelayIsHome(t *testing.T) {
 		}
 		least := map[string]time.Duration{far.URL.String(): 500 * time.Millisecond, farther.URL.String(): 800 * time.Millisecond}
 		for _, r := range e.Report(deadline(t)).Relays {
-			if want := least[r.URL]; r.Latency < want {
+			if want := least[r.URL]; r.Latency != 0 && r.Latency < want { // 0: a busy machine has not found it out in time
 				t.Errorf("%s is %s away, at least %s is true", r.URL, r.Latency, want)
 			}
 		}
