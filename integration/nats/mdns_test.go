@@ -1,0 +1,38 @@
+package nats
+
+import (
+	"testing"
+
+	"github.com/iroh-ipfs/bridge/integration/netns"
+	"github.com/iroh-ipfs/bridge/integration/peer"
+	"github.com/iroh-ipfs/bridge/integration/peer/peertest"
+)
+
+// Endpoints on one local network that know no more of each other than the id find each other by multicast DNS, without a relay, a name
+// server or a way out.
+func TestFoundOnTheLocalNetwork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, public)
+	s := w.site(netns.EndpointDependent)
+	on := []string{"BRIDGE_DISCOVERY_MDNS=on"}
+	a, there := w.bridge(s.Host, on), w.neighbour(s)
+	want, other := file(t, large), file(t, large+1)
+	added := runInto[peer.Content](t, a, "add", want)
+
+	b := w.bridge(there, on)
+	stop := watch(t, b)
+	fetched(t, b, want, added.Hash, "--from", a.EndpointID)
+	endsOn(t, stop(), irohAt(s.Addrs[0]))
+	rustFetched(t, w.rust(there, nil, "--mdns"), want, byID(t, added.Ticket))
+	node := peertest.Serve(t, w.rust(there, nil, "--mdns"), other)
+	fetched(t, a, other, byID(t, node.Items[0].Ticket))
+
+	// Who does not listen there finds nobody.
+	if err := b.Stop(); err != nil {
+		t.Error(err)
+	}
+	c := w.bridge(there, nil)
+	if r := c.Run(w.ctx(), "fetch", added.Hash, "--from", a.EndpointID); r.Status != 1 {
+		t.Errorf("without mDNS: status %d: %s", r.Status, r.Stderr)
+	}
+}
