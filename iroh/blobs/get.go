@@ -90,10 +90,17 @@ func (r *Response) send(encoded []byte, stall time.Duration) error {
 	if err := r.stream.SetWriteDeadline(time.Now().Add(stall)); err != nil {
 		return err
 	}
-	if _, err := r.stream.Write(encoded); err != nil {
+	return finish(r.stream, encoded)
+}
+
+// finish writes a request and ends our side of the stream. A provider that has stopped it meanwhile has read what it wanted, and its
+// answer says what is wrong; quic-go's error of closing such a stream does not.
+func finish(stream *quic.Stream, request []byte) error {
+	if _, err := stream.Write(request); err != nil {
 		return err
 	}
-	return r.stream.Close()
+	_ = stream.Close()
+	return nil
 }
 
 func (r *Response) cancel() {

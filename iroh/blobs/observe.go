@@ -45,8 +45,7 @@ func Observe(ctx context.Context, conn Opener, hash bao.Hash) (*Observation, err
 	}
 	o := &Observation{ctx: ctx, stream: stream, reader: bufio.NewReader(stream), hash: hash, first: true}
 	o.stop = context.AfterFunc(ctx, o.cancel)
-	_, err = stream.Write(ObserveRequest{Hash: hash, Ranges: bao.All()}.Append(nil))
-	if err = errors.Join(err, stream.Close()); err != nil {
+	if err := finish(stream, ObserveRequest{Hash: hash, Ranges: bao.All()}.Append(nil)); err != nil {
 		o.Close()
 		return nil, o.fail(err)
 	}
