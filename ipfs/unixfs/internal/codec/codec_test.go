@@ -133,6 +133,7 @@ func FuzzDecode(f *testing.F) {
 	seeds(f)
 	f.Add([]byte{})
 	f.Add([]byte{0x0a, 0x02, 0x08, 0x01})
+	f.Add([]byte("\n\x14\b\x02Y00000000\xd5\x81\x82\xbf00000")) // fields of numbers up to and beyond all
 	f.Fuzz(func(t *testing.T, block []byte) {
 		n, err := Decode(block)
 		if err != nil {

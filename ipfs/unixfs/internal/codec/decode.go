@@ -17,11 +17,17 @@ type field struct {
 	bytes []byte
 }
 
+// errFieldNumber is of a number that no message can have, as protobuf's decoders refuse it; protowire itself takes more of them.
+var errFieldNumber = errors.New("field number out of range")
+
 // next reads the first field of b and returns what follows it.
 func next(b []byte) (f field, rest []byte, err error) {
 	n := 0
 	if f.num, f.typ, n = protowire.ConsumeTag(b); n < 0 {
 		return field{}, nil, protowire.ParseError(n)
+	}
+	if f.num > protowire.MaxValidNumber {
+		return field{}, nil, errFieldNumber
 	}
 	b = b[n:]
 	switch f.typ {
