@@ -59,7 +59,7 @@ var errProblems = errors.New("not everything works")
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	a := &app{stdout: stdout, stderr: stderr, lookup: os.LookupEnv}
 	root := a.command()
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // nil would be the arguments of this process
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	stop, err := a.profile()
