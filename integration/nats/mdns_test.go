@@ -2,6 +2,7 @@ package nats
 
 import (
 	"testing"
+	"time"
 
 	"github.com/iroh-ipfs/bridge/integration/netns"
 	"github.com/iroh-ipfs/bridge/integration/peer"
@@ -20,11 +21,13 @@ func TestFoundOnTheLocalNetwork(t *testing.T) {
 	added := runInto[peer.Content](t, a, "add", want)
 
 	b := w.bridge(there, on)
+	heard(t, b, added.Hash, a.EndpointID)
 	stop := watch(t, b)
 	fetched(t, b, want, added.Hash, "--from", a.EndpointID)
 	endsOn(t, stop(), irohAt(s.Addrs[0]))
 	rustFetched(t, w.rust(there, nil, "--mdns"), want, byID(t, added.Ticket))
 	node := peertest.Serve(t, w.rust(there, nil, "--mdns"), other)
+	heard(t, a, node.Items[0].Hash, node.ID)
 	fetched(t, a, other, byID(t, node.Items[0].Ticket))
 
 	// Who does not listen there finds nobody.
@@ -35,4 +38,12 @@ func TestFoundOnTheLocalNetwork(t *testing.T) {
 	if r := c.Run(w.ctx(), "fetch", added.Hash, "--from", a.EndpointID); r.Status != 1 {
 		t.Errorf("without mDNS: status %d: %s", r.Status, r.Stderr)
 	}
+}
+
+// heard waits until a bridge finds who has a blob by the id alone: on a busy machine that may answer too late at first.
+func heard(t testing.TB, d *peer.Daemon, hash, id string) {
+	t.Helper()
+	until(t, time.Minute, id+" is found", func() bool {
+		return d.Run(peertest.Context(t), "observe", "--once", hash, "--from", id).Status == 0
+	})
 }
