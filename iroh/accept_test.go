@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/iroh-ipfs/bridge/iroh/internal/admission"
 )
@@ -14,13 +15,14 @@ const crowd = admission.MaxConnsPerSource
 // A crowd comes from one address, as behind one NAT, at the same moment, and nobody accepts for a while: all get in, each at the
 // first try, and who has left meanwhile holds nobody up.
 func TestCrowdFromOneAddress(t *testing.T) {
-	server := endpoint(t, "127.0.0.1")
+	patient := func(c *Config) { c.HandshakeTimeout = time.Minute } // they all share this machine
+	server := endpoint(t, "127.0.0.1", patient)
 	ctx := deadline(t)
 	dialed := make(chan *Conn, crowd)
 	start := make(chan struct{})
 	var dialing sync.WaitGroup
 	for range crowd {
-		client := endpoint(t, "127.0.0.1")
+		client := endpoint(t, "127.0.0.1", patient)
 		dialing.Go(func() {
 			<-start
 			c, err := client.Dial(ctx, server.Addr(), testALPN)
