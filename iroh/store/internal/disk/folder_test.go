@@ -35,6 +35,9 @@ func TestReserve(t *testing.T) {
 	if err := f.Take(1, true); err != nil {
 		t.Fatal("an urgent write was refused", err)
 	}
+	if err := f.Take(1, false); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal("an urgent write lets others into the reserve", err)
+	}
 	f = open(t, t.TempDir(), 1, nil)
 	for range 1000 {
 		if err := f.Take(1<<20, false); err != nil {

@@ -48,11 +48,13 @@ func (s *space) take(n int, urgent bool) error {
 	if urgent {
 		reserve = min(reserve, urgentReserve)
 	}
+	s.left, s.next = 0, now.Add(spaceInterval)
 	if usage.AvailBytes < reserve+uint64(n) {
-		s.left = 0
 		return fmt.Errorf("store: %d bytes are left on the disk and %d are kept in reserve: %w", usage.AvailBytes, reserve, syscall.ENOSPC)
 	}
-	s.left = int64(min(spaceBudget, usage.AvailBytes-reserve-uint64(n)))
-	s.next = now.Add(spaceInterval)
+	// What others may write without asking is not of the reserve, whoever asked now.
+	if full := s.reserve + uint64(n); usage.AvailBytes > full {
+		s.left = int64(min(spaceBudget, usage.AvailBytes-full))
+	}
 	return nil
 }
