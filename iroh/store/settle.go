@@ -120,17 +120,12 @@ func (s *Store) dropLost(h bao.Hash, st *staged, cause error) {
 // were not written are taken out of the batch. The caller holds settling.
 func (s *Store) settleFiles(batch map[bao.Hash]*staged) error {
 	trash, errs, err := s.moveFiles(batch)
+	var left []bao.Hash
 	if err == nil {
-		// The records, and the end of the intents.
-		b := s.db.NewBatch()
-		for _, h := range trash {
-			b.RemoveIntent(h)
-		}
-		for h, st := range batch {
-			b.SetBlob(h, &st.rec)
-			b.RemoveIntent(h)
-		}
-		err = b.Commit(true)
+		left, err = s.writeRecords(batch, trash)
+	}
+	if err == nil {
+		err = s.db.Sync()
 	}
 	if err != nil {
 		clear(batch)
@@ -142,7 +137,50 @@ func (s *Store) settleFiles(batch map[bao.Hash]*staged) error {
 		delete(s.trash, h)
 	}
 	s.mu.Unlock()
+	for _, h := range left {
+		s.discardFiles(h, maxTrashBytes)
+	}
 	return errors.Join(errs...)
+}
+
+// writeRecords writes the records of what was moved, and the end of the
+// intents. A blob whose place another one has taken since it was moved is taken
+// out of the batch, since the other one's record may be there already; what was
+// moved for it is left, with its intent.
+func (s *Store) writeRecords(batch map[bao.Hash]*staged, trash []bao.Hash) (left []bao.Hash, err error) {
+	defer s.stripes.LockAll(slices.Collect(maps.Keys(batch)))()
+	b := s.db.NewBatch()
+	for _, h := range trash {
+		if batch[h] == nil {
+			b.RemoveIntent(h)
+		}
+	}
+	for h, st := range batch {
+		switch current, err := s.current(h, st); {
+		case err != nil:
+			return nil, errors.Join(err, b.Discard())
+		case current:
+			b.SetBlob(h, &st.rec)
+			b.RemoveIntent(h)
+		default:
+			delete(batch, h)
+			left = append(left, h)
+		}
+	}
+	return left, b.Commit(false)
+}
+
+// current reports whether no other blob has taken the place of a staged one: of
+// a pending one its successor, of a download one that was added whole. The
+// caller holds the lock of the hash.
+func (s *Store) current(h bao.Hash, st *staged) (bool, error) {
+	if !st.rec.Complete() {
+		whole, err := s.whole(h)
+		return !whole && err == nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pending[h] == st, nil
 }
 
 // moveFiles is what settleFiles does before the records: intents, trash, names.
@@ -161,7 +199,7 @@ func (s *Store) moveFiles(batch map[bao.Hash]*staged) (trash []bao.Hash, errs []
 		return nil, nil, err
 	}
 	for _, h := range trash {
-		if err := s.removeUnused(h, dirs); err != nil {
+		if err := s.removeUnused(h, batch[h], dirs); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -220,18 +258,10 @@ func (s *Store) tempOf(h bao.Hash, st *staged) disk.Temp {
 }
 
 // move gives the files of a blob their final names, unless another blob has
-// taken its place meanwhile: of a pending one its successor, of a download one
-// that was added whole.
+// taken its place meanwhile.
 func (s *Store) move(h bao.Hash, st *staged, dirs disk.Dirs) (bool, error) {
 	defer s.lockHash(h)()
-	if st.rec.Complete() {
-		s.mu.Lock()
-		current := s.pending[h] == st
-		s.mu.Unlock()
-		if !current {
-			return false, nil
-		}
-	} else if whole, err := s.whole(h); err != nil || whole {
+	if current, err := s.current(h, st); err != nil || !current {
 		return false, err
 	}
 	err := s.folder.Place(h, &st.temp, dirs)

@@ -114,10 +114,9 @@ func (s *Store) All() iter.Seq2[Status, error] {
 			return
 		}
 		for h, rec := range recent {
-			if !more {
+			if !more || !yield(statusOf(h, &rec), nil) {
 				return
 			}
-			more = yield(statusOf(h, &rec), nil)
 		}
 	}
 }

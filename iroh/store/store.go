@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -132,7 +134,7 @@ func (s *Store) sweep() error {
 	dirs := disk.Dirs{}
 	b := s.db.NewBatch()
 	for _, h := range intents {
-		if err := s.removeUnused(h, dirs); err != nil {
+		if err := s.removeUnused(h, nil, dirs); err != nil {
 			return errors.Join(err, b.Discard())
 		}
 		b.RemoveIntent(h)
@@ -144,13 +146,20 @@ func (s *Store) sweep() error {
 }
 
 // removeUnused removes the files of a hash that its record, if there is one,
-// does not use.
-func (s *Store) removeUnused(h bao.Hash, dirs disk.Dirs) error {
+// does not use; nor st, which is nil or about to get a record: what has its final
+// name already, by an attempt that failed afterwards, stays.
+func (s *Store) removeUnused(h bao.Hash, st *staged, dirs disk.Dirs) error {
 	rec, found, err := s.db.Blob(h, false)
 	if err != nil {
 		return err
 	}
-	return s.folder.RemoveFinal(h, !found || !rec.DataFile(), !found || !rec.OutboardFile(), dirs)
+	data, outboard := !found || !rec.DataFile(), !found || !rec.OutboardFile()
+	if st != nil {
+		temp := s.tempOf(h, st)
+		data = data && (temp.Data != "" || !st.rec.DataFile())
+		outboard = outboard && (temp.Outboard != "" || !st.rec.OutboardFile())
+	}
+	return s.folder.RemoveFinal(h, data, outboard, dirs)
 }
 
 // Close makes everything durable and closes the store; downloads that are
@@ -167,7 +176,10 @@ func (s *Store) Close() error {
 	s.active.Wait()
 
 	var errs []error
-	for _, d := range s.openDownloads() {
+	s.mu.Lock()
+	open := slices.Collect(maps.Values(s.downloads))
+	s.mu.Unlock()
+	for _, d := range open {
 		errs = append(errs, d.finish(true))
 	}
 	errs = append(errs, s.settle(context.Background()))
@@ -192,23 +204,12 @@ func (s *Store) leave() { s.active.Done() }
 // lockHash serialises changes of one hash; it returns the unlocking.
 func (s *Store) lockHash(h bao.Hash) (unlock func()) { return s.stripes.Lock(h) }
 
-// openDownloads lists the downloads that have not ended.
-func (s *Store) openDownloads() []*Download {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []*Download
-	for _, d := range s.downloads {
-		all = append(all, d)
-	}
-	return all
-}
-
 // closeFile closes a temporary file that was given up and removes it.
 func (s *Store) closeFile(f *os.File) {
 	if f == nil {
 		return
 	}
-	if err := errors.Join(f.Close(), disk.Remove(f.Name())); err != nil {
+	if err := disk.Discard(f); err != nil {
 		s.log.Warn("store: temporary file stays until the next start", "error", err)
 	}
 }

@@ -128,16 +128,13 @@ func (w *Writer) add(piece bao.Piece, data []byte) error {
 // Errors: [ErrChanged], a piece missing, I/O; then nothing is stored.
 func (w *Writer) Commit(ctx context.Context) (bao.Hash, error) {
 	defer w.Abort()
-	if w.err != nil {
-		return bao.Hash{}, w.err
-	}
 	if err := w.s.enter(); err != nil {
 		return bao.Hash{}, err
 	}
 	defer w.s.leave()
-	h, err := w.tree.Root()
+	h, err := w.Root()
 	if err != nil {
-		return bao.Hash{}, fmt.Errorf("store: %w", err)
+		return bao.Hash{}, err
 	}
 	if w.outboard == nil {
 		err = w.s.commitInline(h, w.inline)

@@ -204,6 +204,15 @@ func Remove(names ...string) error {
 	return errors.Join(errs...)
 }
 
+// Discard closes a file, if it is not closed yet, and removes it.
+func Discard(f *os.File) error {
+	err := f.Close()
+	if errors.Is(err, os.ErrClosed) {
+		err = nil
+	}
+	return errors.Join(err, Remove(f.Name()))
+}
+
 // Dirs are folders in which names changed.
 type Dirs map[string]struct{}
 

@@ -57,23 +57,40 @@ func Reopen(pool *Pool, folder *disk.Folder, rec *meta.Record, data, outboard st
 			r.closeFiles()
 		}
 	}()
-	if r.data, err = os.OpenFile(data, os.O_RDWR, 0); err != nil {
-		return nil, fmt.Errorf("store: %w", err)
-	}
-	info, err := r.data.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
-	}
-	if n := len(rec.Groups); n > 0 && uint64(info.Size()) < min(rec.Size, rec.Groups[n-1]*bao.ChunkSize) {
-		return nil, fmt.Errorf("store: data of a partial blob is too short: %w", fs.ErrNotExist)
+	if r.data, err = reopen(data, min(rec.Size, end(rec.Groups)*bao.ChunkSize)); err != nil {
+		return nil, err
 	}
 	if outboard != "" {
-		if r.outboard.file, err = os.OpenFile(outboard, os.O_RDWR, 0); err != nil {
-			return nil, fmt.Errorf("store: %w", err)
+		if r.outboard.file, err = reopen(outboard, end(rec.Pairs)*pairSize); err != nil {
+			return nil, err
 		}
 	}
 	r.Progress.groups, r.Progress.pairs = rec.Groups, rec.Pairs
 	return r, nil
+}
+
+// reopen opens a file of a partial blob, which has at least so many bytes.
+func reopen(name string, least uint64) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	info, err := f.Stat()
+	if err == nil && uint64(info.Size()) < least {
+		err = fmt.Errorf("%s of a partial blob is too short: %w", name, fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("store: %w", err), f.Close())
+	}
+	return f, nil
+}
+
+// end is where the last range ends.
+func end(r bao.Ranges) uint64 {
+	if len(r) == 0 {
+		return 0
+	}
+	return r[len(r)-1]
 }
 
 // InMemory reports whether the blob has no files.
