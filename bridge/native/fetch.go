@@ -144,8 +144,11 @@ func (s *Side) Downloading(t naming.Sought) (Download, error) {
 		s.Presence.Learn(addr)
 	}
 	return func(ctx context.Context, p blobs.Progress) (downloader.Stats, error) {
-		synced, end := s.syncing(ctx, p)
-		stats, err := s.downloader.Fetch(ctx, from, t.Hash, t.Format, synced)
+		end := func(error) {}
+		if t.Format == ticket.HashSeq {
+			p, end = s.syncing(ctx, p)
+		}
+		stats, err := s.downloader.Fetch(ctx, from, t.Hash, t.Format, p)
 		end(err)
 		return stats, fetchError(err)
 	}, nil

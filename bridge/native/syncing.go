@@ -31,7 +31,7 @@ func (s *synced) Bytes(hash bao.Hash, n uint64) {
 	}
 }
 
-// syncing makes what has come of a download durable beside the receiving, and at its end if that is an error: whole blobs of more than
+// syncing makes what has come of a sequence durable beside the receiving, and at its end if that is an error: whole blobs of more than
 // 16 KiB are gone after a crash unless the store was synced. end is called once.
 func (s *Side) syncing(ctx context.Context, p blobs.Progress) (progress blobs.Progress, end func(error)) {
 	due, done := make(chan struct{}, 1), make(chan struct{})
