@@ -27,29 +27,41 @@ func (k *Keeper) Have(i Item) (Have, error) {
 		return Have{}, err
 	}
 	sum := Have{Complete: err == nil, Damaged: err != nil}
-	for n, h := range all {
-		st, err := k.store.Status(h)
+	for n, part := 0, all; len(part) > 0; part = part[min(len(part), looks):] {
+		known, err := k.store.Statuses(part[:min(len(part), looks)])
 		if err != nil {
 			return sum, err
 		}
-		sum.Complete = sum.Complete && st.State == store.Complete
-		if n == 1 && st.State == store.Complete && st.Size <= collection.MaxBytes {
-			if sum.Collection, err = k.names(h); err != nil {
-				sum.Damaged, sum.Complete = true, false
-			}
-		}
-		if i.Format == ticket.HashSeq && (n == 0 || n == 1 && sum.Collection) {
-			continue // no file's
-		}
-		sum.Size += st.Size
-		switch st.State {
-		case store.Complete:
-			sum.Bytes += st.Size
-		case store.Partial:
-			sum.Bytes += st.Ranges.Bytes(st.Size)
+		for _, st := range known {
+			k.add(&sum, i.Format, n, st)
+			n++
 		}
 	}
 	return sum, nil
+}
+
+// looks is how many blobs are looked for at a time: some ten mebibytes.
+const looks = 64 << 10
+
+// add counts the blob in one place of an item, the first of which is its own.
+func (k *Keeper) add(sum *Have, format ticket.Format, place int, st store.Status) {
+	sum.Complete = sum.Complete && st.State == store.Complete
+	if place == 1 && st.State == store.Complete && st.Size <= collection.MaxBytes {
+		var err error
+		if sum.Collection, err = k.names(st.Hash); err != nil {
+			sum.Damaged, sum.Complete = true, false
+		}
+	}
+	if format == ticket.HashSeq && (place == 0 || place == 1 && sum.Collection) {
+		return // no file's
+	}
+	sum.Size += st.Size
+	switch st.State {
+	case store.Complete:
+		sum.Bytes += st.Size
+	case store.Partial:
+		sum.Bytes += st.Ranges.Bytes(st.Size)
+	}
 }
 
 // names tells whether a blob holds a collection's names.

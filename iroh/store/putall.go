@@ -54,7 +54,7 @@ func (s *Store) putInline(all []Whole) error {
 	if err := s.folder.Take(size, false); err != nil {
 		return err
 	}
-	known, err := s.Known(hashes)
+	known, err := s.Statuses(hashes)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (s *Store) putInline(all []Whole) error {
 	for i, w := range all {
 		var have bool
 		var old meta.Record
-		if known[i] {
+		if known[i].State != Missing {
 			if have, old, err = s.stored(w.Hash); err != nil {
 				return errors.Join(err, b.Discard())
 			}

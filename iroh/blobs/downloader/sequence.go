@@ -111,7 +111,7 @@ func (c *children) ask(ctx context.Context, units []uint64) (batch []child, rang
 	for n, unit := range units {
 		hashes[n] = c.hashes[c.todo[unit]]
 	}
-	known, err := c.cfg.Store.Known(hashes)
+	known, err := c.cfg.Store.Statuses(hashes)
 	if err != nil {
 		return nil, nil, own(c.root, err)
 	}
@@ -122,7 +122,10 @@ func (c *children) ask(ctx context.Context, units []uint64) (batch []child, rang
 			break
 		}
 		one := child{wanted: wanted{hash: hashes[n], ranges: bao.All(), fresh: true}, unit: unit}
-		if known[n] {
+		switch known[n].State {
+		case store.Complete:
+			one.ranges = nil
+		case store.Partial:
 			one.wanted, err = c.missing(ctx, hashes[n])
 			one.busy = errors.Is(err, store.ErrBusy) || errors.Is(err, store.ErrComplete)
 			if err != nil && !one.busy {
