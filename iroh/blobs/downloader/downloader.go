@@ -7,6 +7,7 @@
 //	blob.go         one blob, split in spans where there are several streams
 //	pool.go, peer.go   the providers: dialed, asked, watched, replaced; package internal/plan says what each is asked for
 //	renew.go        a provider of which nothing comes any more, dialed anew before its connection ends
+//	claims.go       what a provider says it has, which the plan is told
 //	receive.go      an answer, verified item by item, to package internal/landing, which stores
 //
 // # Trust
