@@ -15,7 +15,6 @@ import (
 type Spool struct {
 	s     *Store
 	bytes disk.Spool
-	err   error
 }
 
 // NewSpool begins a blob of unknown size.
@@ -28,12 +27,7 @@ func (s *Store) NewSpool() (*Spool, error) {
 }
 
 // Write adds bytes. After an error, ENOSPC among others, only Abort is left.
-func (sp *Spool) Write(p []byte) (n int, err error) {
-	if sp.err == nil {
-		n, sp.err = sp.bytes.Write(p)
-	}
-	return n, sp.err
-}
+func (sp *Spool) Write(p []byte) (n int, err error) { return sp.bytes.Write(p) }
 
 // Size returns how many bytes were written.
 func (sp *Spool) Size() uint64 { return sp.bytes.Size() }
@@ -42,9 +36,6 @@ func (sp *Spool) Size() uint64 { return sp.bytes.Size() }
 // its hash and size.
 func (sp *Spool) Commit(ctx context.Context) (h bao.Hash, size uint64, err error) {
 	defer sp.Abort()
-	if sp.err != nil {
-		return bao.Hash{}, 0, sp.err
-	}
 	file, data, err := sp.bytes.Finish()
 	switch {
 	case err != nil:
@@ -74,10 +65,7 @@ func (s *Store) commitFile(ctx context.Context, data *os.File, size uint64) (bao
 
 // Abort gives the blob up. After Commit it does nothing.
 func (sp *Spool) Abort() {
-	if err := sp.bytes.Remove(); err != nil {
+	if err := sp.bytes.Remove(ErrClosed); err != nil {
 		sp.s.log.Warn("store: temporary file stays until the next start", "error", err)
-	}
-	if sp.err == nil {
-		sp.err = ErrClosed
 	}
 }

@@ -161,7 +161,7 @@ func TestSpoolKeepsItsBytes(t *testing.T) {
 		if !slices.Equal(got, data) {
 			t.Fatalf("%d bytes came back as %d", n, len(got))
 		}
-		if err := s.Remove(); err != nil {
+		if err := s.Remove(os.ErrClosed); err != nil {
 			t.Fatal(err)
 		}
 	}

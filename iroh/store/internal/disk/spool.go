@@ -17,20 +17,21 @@ type Spool struct {
 	size uint64
 	buf  []byte
 	file *os.File
+	err  error
 }
 
-// Write adds bytes.
+// Write adds bytes. After an error only Remove is left.
 func (s *Spool) Write(p []byte) (n int, err error) {
-	for n < len(p) && err == nil {
+	for n < len(p) && s.err == nil {
 		k := min(len(p)-n, spoolBuffer-len(s.buf))
 		s.buf = append(s.buf, p[n:n+k]...)
 		n += k
 		s.size += uint64(k)
 		if len(s.buf) == spoolBuffer {
-			err = s.spill()
+			s.err = s.spill()
 		}
 	}
-	return n, err
+	return n, s.err
 }
 
 // Size returns how many bytes were written.
@@ -55,18 +56,23 @@ func (s *Spool) spill() (err error) {
 // Finish ends the spool and gives away what it holds: a file, or else the
 // bytes.
 func (s *Spool) Finish() (*os.File, []byte, error) {
-	if s.file != nil {
-		if err := s.spill(); err != nil {
-			return nil, nil, err
-		}
+	if s.file != nil && s.err == nil {
+		s.err = s.spill()
+	}
+	if s.err != nil {
+		return nil, nil, s.err
 	}
 	f, b := s.file, s.buf
 	s.file, s.buf = nil, nil
 	return f, b, nil
 }
 
-// Remove gives up what the spool holds.
-func (s *Spool) Remove() error {
+// Remove gives up what the spool holds. From then on the other methods return
+// over, unless there was an error before.
+func (s *Spool) Remove(over error) error {
+	if s.err == nil {
+		s.err = over
+	}
 	f := s.file
 	s.file, s.buf = nil, nil
 	if f == nil {
