@@ -57,7 +57,7 @@ func (s *Store) commitInline(h bao.Hash, data []byte) error {
 		return err
 	}
 	if old.Files() {
-		s.discardFiles(h, old.Size)
+		s.trash.Add(h, old.Size)
 	}
 	s.removeTemp(s.dropPending(h)) // an in-place blob that this copy replaces
 	s.open.Drop(h)

@@ -21,10 +21,7 @@ func (s *Store) Delete(h bao.Hash) error {
 	if err := s.remove(h, nil); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	full := len(s.trash) >= maxTrash || s.trashBytes >= maxTrashBytes
-	s.mu.Unlock()
-	if full {
+	if s.trash.Full() {
 		return s.settleFiles(nil)
 	}
 	return nil
@@ -70,17 +67,7 @@ func (s *Store) remove(h bao.Hash, by *Download) error {
 	delete(s.lost, h)
 	s.mu.Unlock()
 	if rec.Files() {
-		s.discardFiles(h, rec.Size)
+		s.trash.Add(h, rec.Size)
 	}
 	return nil
-}
-
-// discardFiles puts the files of a hash, whose record was removed, into the
-// trash.
-func (s *Store) discardFiles(h bao.Hash, size uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.trashBytes -= s.trash[h]
-	s.trash[h] = int64(min(size, maxTrashBytes))
-	s.trashBytes += s.trash[h]
 }

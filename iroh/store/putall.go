@@ -84,7 +84,7 @@ func (s *Store) putInline(all []Whole) error {
 	}
 	for _, w := range added {
 		if old, ok := replaced[w.Hash]; ok {
-			s.discardFiles(w.Hash, old.Size)
+			s.trash.Add(w.Hash, old.Size)
 		}
 		s.removeTemp(s.dropPending(w.Hash)) // an in-place blob that this copy replaces
 		s.open.Drop(w.Hash)

@@ -42,9 +42,8 @@ func (s *Store) lockedSettle(ctx context.Context) error {
 func (s *Store) settle(ctx context.Context) error {
 	s.mu.Lock()
 	batch := maps.Clone(s.pending)
-	trash := len(s.trash)
 	s.mu.Unlock()
-	if len(batch) == 0 && trash == 0 {
+	if len(batch) == 0 && len(s.trash.Hashes()) == 0 {
 		return errors.Join(s.db.Sync(), s.lostBlobs())
 	}
 	if err := s.syncFiles(ctx, batch); err != nil {
@@ -131,14 +130,9 @@ func (s *Store) settleFiles(batch map[bao.Hash]*staged) error {
 		clear(batch)
 		return errors.Join(append(errs, err)...)
 	}
-	s.mu.Lock()
-	for _, h := range trash {
-		s.trashBytes -= s.trash[h]
-		delete(s.trash, h)
-	}
-	s.mu.Unlock()
+	s.trash.Drop(trash)
 	for _, h := range left {
-		s.discardFiles(h, maxTrashBytes)
+		s.trash.Add(h, 0)
 	}
 	return errors.Join(errs...)
 }
@@ -189,9 +183,7 @@ func (s *Store) moveFiles(batch map[bao.Hash]*staged) (trash []bao.Hash, errs []
 	if err := s.folder.Take(len(batch)*64, true); err != nil {
 		return nil, nil, err
 	}
-	s.mu.Lock()
-	trash = slices.Collect(maps.Keys(s.trash))
-	s.mu.Unlock()
+	trash = s.trash.Hashes()
 	// The intents are durable before any file has its final name. The same
 	// write makes the removal of records durable whose files are in the trash.
 	dirs := disk.Dirs{}

@@ -94,8 +94,8 @@ func TestTrashSparesWhatWasMoved(t *testing.T) {
 			if _, _, err := s.moveFiles(maps.Clone(s.pending)); err != nil {
 				t.Fatal(err)
 			}
-			if len(s.trash) != 1 || len(s.pending) != 1 {
-				t.Fatal(s.trash, s.pending)
+			if len(s.trash.Hashes()) != 1 || len(s.pending) != 1 {
+				t.Fatal(s.trash.Hashes(), s.pending)
 			}
 			syncStore(t, s)
 			checkBlob(t, s, h, data)

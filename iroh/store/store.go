@@ -18,6 +18,7 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/reading"
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/receive"
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/stripes"
+	"github.com/iroh-ipfs/bridge/iroh/store/internal/trash"
 	"github.com/iroh-ipfs/bridge/iroh/store/internal/watch"
 )
 
@@ -75,6 +76,7 @@ type Store struct {
 	pool   *receive.Pool
 
 	watches watch.Hub[bao.Hash]
+	trash   trash.List // deleted, files still there
 
 	// settling is held (by sending) while files move to or from their final
 	// places: by Sync, Delete and the first Flush of a download.
@@ -90,8 +92,6 @@ type Store struct {
 	pending      map[bao.Hash]*staged   // committed, not settled
 	pendingBytes int                    // of their inline outboards
 	lost         map[bao.Hash]error     // committed, but could not be synced
-	trash        map[bao.Hash]int64     // deleted, files still there; bytes
-	trashBytes   int64                  // sum of trash
 	downloads    map[bao.Hash]*Download // open ones
 }
 
@@ -115,7 +115,6 @@ func Open(dir string, cfg Config) (*Store, error) {
 		settling:  make(chan struct{}, 1),
 		pending:   make(map[bao.Hash]*staged),
 		lost:      make(map[bao.Hash]error),
-		trash:     make(map[bao.Hash]int64),
 		downloads: make(map[bao.Hash]*Download),
 	}
 	s.open.Dropped = s.changed

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/iroh-ipfs/bridge/iroh/bao"
+	"github.com/iroh-ipfs/bridge/iroh/store/internal/trash"
 )
 
 func TestMain(m *testing.M) {
@@ -402,7 +403,7 @@ func TestDeletingAloneGivesSpaceBack(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir, Config{})
 	var all []bao.Hash
-	for i := range maxTrash + 10 {
+	for i := range trash.MaxHashes + 10 {
 		all = append(all, put(t, s, pattern(i, 17000)))
 	}
 	syncStore(t, s)
