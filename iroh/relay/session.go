@@ -247,14 +247,13 @@ func (s *session) problem(typ wire.Type, body []byte) error {
 // which it returns nil.
 func (s *session) write(stopping context.Context) error {
 	ctx := context.Background()
-	var small [16]byte
 	for {
 		var err error
 		select {
 		case data := <-s.asked:
-			err = s.ws.Write(ctx, websocket.MessageBinary, wire.AppendPing(small[:0], data))
+			err = s.ping(ctx, data)
 		case data := <-s.wanted:
-			err = s.ws.Write(ctx, websocket.MessageBinary, wire.AppendPong(small[:0], data))
+			err = s.pong(ctx, data)
 		case first := <-s.client.queue:
 			err = s.burst(ctx, first)
 		case <-stopping.Done():
@@ -306,14 +305,13 @@ func (s *session) burst(ctx context.Context, first *outgoing) error {
 
 // pings writes the pings and answers that wait just now.
 func (s *session) pings(ctx context.Context) error {
-	var small [16]byte
 	for range 1 + maxPongs { // as many as there can be; more may come meanwhile
 		var err error
 		select {
 		case data := <-s.asked:
-			err = s.ws.Write(ctx, websocket.MessageBinary, wire.AppendPing(small[:0], data))
+			err = s.ping(ctx, data)
 		case data := <-s.wanted:
-			err = s.ws.Write(ctx, websocket.MessageBinary, wire.AppendPong(small[:0], data))
+			err = s.pong(ctx, data)
 		default:
 			return nil
 		}
@@ -322,4 +320,12 @@ func (s *session) pings(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (s *session) ping(ctx context.Context, data wire.PingData) error {
+	return s.ws.Write(ctx, websocket.MessageBinary, wire.AppendPing(nil, data))
+}
+
+func (s *session) pong(ctx context.Context, data wire.PingData) error {
+	return s.ws.Write(ctx, websocket.MessageBinary, wire.AppendPong(nil, data))
 }
