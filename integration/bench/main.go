@@ -1,7 +1,7 @@
 // Command bench measures the bridge against the peers that it stands between, and prints the tables of
 // docs/benchmarks.md.
 //
-//	go run ./integration/bench [-rounds 5] [-size 1073741824] [-files 10000] [-names 100000] [-only REGEXP] [-dir DIR]
+//	go run ./integration/bench [-rounds 5] [-size 1073741824] [-far 33554432] [-files 10000] [-names 100000] [-only REGEXP] [-dir DIR]
 //
 // Every figure is a ratio within one run on one machine: the bridge and what it is compared with take turns, round
 // after round, each round in the other order, and the medians are divided. All peers are real programs with empty
@@ -25,6 +25,7 @@ import (
 type options struct {
 	rounds  int
 	size    int64
+	far     int64
 	files   int
 	names   int
 	only    *regexp.Regexp
@@ -36,6 +37,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each figure")
 	flag.Int64Var(&o.size, "size", 1<<30, "bytes of the big file")
+	flag.Int64Var(&o.far, "far", 32<<20, "bytes of the file that goes over the long path, some 350 kB/s for everybody")
 	flag.IntVar(&o.files, "files", 10000, "files of 4 KiB in the folder")
 	flag.IntVar(&o.names, "names", 100000, "files of 1 KiB in the folder of many names")
 	flag.StringVar(&o.dir, "dir", "", "folder for stores and inputs (default: a temporary one)")

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/iroh-ipfs/bridge/integration/peer"
 )
 
@@ -38,6 +40,7 @@ type figure struct {
 	bytes     int64   // of the content that the disk figure is about; 0: too small for it, what is there is logs of fixed size
 	bridge    func(ctx context.Context, t *turn) (sample, error)
 	reference func(ctx context.Context, t *turn) (sample, error)
+	together  bool   // both sides of a round run at the same time, each in a network of its own that bounds it
 	commands  string // for the report
 }
 
@@ -56,7 +59,7 @@ type bench struct {
 	rust   peer.RustPeer
 	b3sum  string
 	big    string // file of o.size bytes
-	part   string // file of a part of that, for the long path
+	part   string // file of o.far bytes, for the long path
 	folder string // o.files files of 4 KiB
 	names  string // o.names files of 1 KiB
 }
@@ -95,7 +98,7 @@ func prepare(ctx context.Context, o options, dir string) (*bench, error) {
 			return nil, err
 		}
 	}
-	if err := errors.Join(fill(b.big, o.size, 1), fill(b.part, o.size/longShare, 0)); err != nil {
+	if err := errors.Join(fill(b.big, o.size, 1), fill(b.part, o.far, 0)); err != nil {
 		return nil, err
 	}
 	return b, errors.Join(fillFolder(b.folder, o.files, smallFile, 2), fillFolder(b.names, o.names, tinyFile, 1<<20))
@@ -137,21 +140,26 @@ func fill(path string, size int64, seed uint64) error {
 	return f.Close()
 }
 
-// measure lets the two sides of a figure take turns.
+// measure lets the two sides of a figure take turns, or run side by side.
 func (b *bench) measure(ctx context.Context, f figure) (result, error) {
 	r := result{figure: f}
 	for round := range b.o.rounds {
+		g, turns := errgroup.WithContext(ctx)
 		sides := []func() error{
-			func() error { return b.turn(ctx, f.bridge, &r.ours) },
-			func() error { return b.turn(ctx, f.reference, &r.theirs) },
+			func() error { return b.turn(turns, f.bridge, &r.ours) },
+			func() error { return b.turn(turns, f.reference, &r.theirs) },
 		}
 		if round%2 == 1 {
 			slices.Reverse(sides)
 		}
+		if !f.together {
+			g.SetLimit(1) // in this order
+		}
 		for _, side := range sides {
-			if err := side(); err != nil {
-				return r, err
-			}
+			g.Go(side)
+		}
+		if err := g.Wait(); err != nil {
+			return r, err
 		}
 		fmt.Fprintf(os.Stderr, "%s, round %d: %.2f s and %.2f s\n", f.name, round+1,
 			f.what(r.ours[round]).Seconds(), f.what(r.theirs[round]).Seconds())

@@ -16,9 +16,6 @@ import (
 // each direction does not arrive.
 var longPath = fault.Link{Drop: 0.01, Delay: 25 * time.Millisecond, Seed: 1}
 
-// longShare is the part of the big file that goes over the long path, which is slow for everybody.
-const longShare = 32
-
 // pathFigures compare the bridge with the Rust peer over other paths than the shortest.
 func (b *bench) pathFigures() []figure {
 	return []figure{
@@ -33,12 +30,12 @@ func (b *bench) pathFigures() []figure {
 			commands: "`bridge fetch` : `irohpeer --relay-only fetch`, both from `irohpeer --relay-only serve` through one `iroh-relay`",
 		},
 		{
-			name: "50 ms, 1 % loss: serve to Rust", what: wall, limit: 1.1,
+			name: "50 ms, 1 % loss: serve to Rust", what: wall, limit: 1.1, together: true,
 			bridge: bridgeToRustFarAway, reference: rustToRustFarAway,
 			commands: "`irohpeer fetch` from the bridge : from `irohpeer serve`, both through the proxy of integration/fault",
 		},
 		{
-			name: "50 ms, 1 % loss: fetch from Rust", what: wall, limit: 1.1,
+			name: "50 ms, 1 % loss: fetch from Rust", what: wall, limit: 1.1, together: true,
 			bridge: rustToBridgeFarAway, reference: rustToRustFarAway,
 			commands: "`bridge fetch` : `irohpeer fetch`, both from `irohpeer serve` through the proxy of integration/fault",
 		},
@@ -200,7 +197,7 @@ func bridgeToRustFarAway(ctx context.Context, t *turn) (sample, error) {
 	if err != nil {
 		return s, err
 	}
-	return ended(d, s, t.o.size/longShare)
+	return ended(d, s, t.o.far)
 }
 
 func rustToRustFarAway(ctx context.Context, t *turn) (sample, error) {
@@ -220,7 +217,7 @@ func rustToBridgeFarAway(ctx context.Context, t *turn) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	return bringIn(ctx, d, t.o.size/longShare, "fetch", text)
+	return bringIn(ctx, d, t.o.far, "fetch", text)
 }
 
 // rustFarAway starts a Rust node that serves over the long path.

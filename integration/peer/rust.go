@@ -119,7 +119,7 @@ type RustFetch struct {
 // folder for a collection, nothing for "none".
 func (r RustPeer) Fetch(ctx context.Context, store, ticket, out string) (RustFetch, error) {
 	var f RustFetch
-	return f, r.run(ctx, &f, "fetch", "--store", store, "--out", out, "--timeout", "3600", ticket)
+	return f, r.run(ctx, &f, "fetch", "--store", store, "--out", out, "--timeout", "7200", ticket)
 }
 
 // Import imports a file or folder into an FsStore, without a network.
