@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -126,6 +127,10 @@ func fetch(t testing.TB, hash bao.Hash, from ...ticket.EndpointAddr) downloader.
 	s := openStore(t, dir)
 	defer s.Close()
 	d := downloader.New(downloader.Config{Store: s, Endpoint: listen(t, "127.0.0.1")})
+	// What came before is on disk when the clock starts: else who happens to fetch while it is written pays for it.
+	if err := exec.Command("sync").Run(); err != nil {
+		t.Fatal(err)
+	}
 	stats, err := d.Fetch(peertest.Context(t), from, hash, ticket.Raw, nil)
 	if err != nil {
 		t.Fatal(err)
