@@ -9,6 +9,7 @@ import (
 
 	"github.com/iroh-ipfs/bridge/integration/peer"
 	"github.com/iroh-ipfs/bridge/integration/peer/peertest"
+	"github.com/iroh-ipfs/bridge/iroh/relay/internal/wire"
 )
 
 // relays are the two kinds of real relays: plain HTTP with a challenge, and TLS with keying material.
@@ -84,7 +85,9 @@ func TestManySizesStayInOrder(t *testing.T) {
 
 func TestMerge(t *testing.T) {
 	make1 := func(segment, size int) *outgoing {
-		return &outgoing{head: Datagrams{Segment: segment}, buf: make([]byte, 36+size)}
+		o := &outgoing{buf: make([]byte, wire.Headroom+size)}
+		o.head = Datagrams{Segment: segment, Data: o.buf[wire.Headroom:]}
+		return o
 	}
 	for _, c := range []struct {
 		name     string
@@ -191,7 +194,7 @@ func TestKeyingMaterialSavesTheChallenge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer s.ws.CloseNow()
+		defer s.ws.Close()
 		if s.challenged != (r.Roots == nil) {
 			t.Errorf("challenged: %v", s.challenged)
 		}

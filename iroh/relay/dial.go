@@ -8,9 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync/atomic"
 
-	"github.com/coder/websocket"
+	"github.com/gorilla/websocket"
 
 	"github.com/iroh-ipfs/bridge/iroh/relay/internal/wire"
 )
@@ -33,26 +32,14 @@ func (c *Client) stream(ctx context.Context) (*corked, string, error) {
 	}
 	wide := newWideReader(tcp)
 	if base.Scheme != "https" {
-		return &corked{Conn: wide}, "", nil
+		return &corked{Conn: wide, in: wide, head: maxHead}, "", nil
 	}
 	conn := tls.Client(wide, &tls.Config{RootCAs: c.cfg.Roots, ServerName: host, MinVersion: tls.VersionTLS12})
 	if err := conn.HandshakeContext(ctx); err != nil {
 		tcp.Close()
 		return nil, "", err
 	}
-	return &corked{Conn: conn}, materialHeader(c.cfg.SecretKey, conn.ConnectionState()), nil
-}
-
-// only is a transport for one request over a connection that there is already.
-func only(conn net.Conn) *http.Transport {
-	var used atomic.Bool
-	dial := func(context.Context, string, string) (net.Conn, error) {
-		if used.Swap(true) {
-			return nil, errors.New("the relay wants a second connection")
-		}
-		return conn, nil
-	}
-	return &http.Transport{DialContext: dial, DialTLSContext: dial, MaxResponseHeaderBytes: 64 << 10}
+	return &corked{Conn: conn, in: wide, head: maxHead}, materialHeader(c.cfg.SecretKey, conn.ConnectionState()), nil
 }
 
 // connect makes a connection and proves who we are. ctx is for all of it and not for what comes afterwards.
@@ -61,46 +48,62 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, _, base := c.cfg.URL.place()
-	base.Path = "/relay"
-	options := &websocket.DialOptions{
-		HTTPClient: &http.Client{
-			Transport:     only(conn),
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		HTTPHeader:   http.Header{},
-		Subprotocols: []string{protocolV2, protocolV1},
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	s, err := c.upgrade(ctx, conn, proof)
+	if err == nil {
+		err = s.authenticate()
 	}
-	if proof != "" {
-		options.HTTPHeader.Set(authHeader, proof)
-	}
-	if c.cfg.Token != "" {
-		options.HTTPHeader.Set("Authorization", "Bearer "+c.cfg.Token)
-	}
-	ws, _, err := websocket.Dial(ctx, base.String(), options) //nolint:bodyclose // the library closes it
 	if err != nil {
 		conn.Close()
-		return nil, err
-	}
-	s := newSession(c, ws, conn)
-	ws.SetReadLimit(wire.MaxFrame)
-	if p := ws.Subprotocol(); p != protocolV1 && p != protocolV2 {
-		err = errors.New("no version of the relay protocol in common")
-	} else {
-		err = s.authenticate(ctx)
-	}
-	if err != nil {
-		ws.CloseNow()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return nil, err
 	}
 	return s, nil
 }
 
+// upgrade makes the WebSocket.
+func (c *Client) upgrade(ctx context.Context, conn *corked, proof string) (*session, error) {
+	_, _, base := c.cfg.URL.place()
+	base.Path = "/relay"
+	base.Scheme = map[string]string{"http": "ws", "https": "wss"}[base.Scheme]
+	header := http.Header{}
+	if proof != "" {
+		header.Set(authHeader, proof)
+	}
+	if c.cfg.Token != "" {
+		header.Set("Authorization", "Bearer "+c.cfg.Token)
+	}
+	there := func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+	dialer := websocket.Dialer{
+		NetDialContext: there, NetDialTLSContext: there,
+		Subprotocols:   []string{protocolV2, protocolV1},
+		ReadBufferSize: readBuffer, WriteBufferSize: wire.MaxFrame, // a message is one frame of the WebSocket
+	}
+	ws, answer, err := dialer.DialContext(ctx, base.String(), header) //nolint:bodyclose // the library reads what it needs
+	switch {
+	case err != nil && answer != nil:
+		return nil, fmt.Errorf("it answers %q: %w", answer.Status, err)
+	case err != nil:
+		return nil, err
+	case answer.Header.Get("Sec-WebSocket-Extensions") != "":
+		return nil, errors.New("it uses an extension of WebSocket that it was not offered")
+	}
+	if p := ws.Subprotocol(); p != protocolV1 && p != protocolV2 {
+		return nil, errors.New("no version of the relay protocol in common")
+	}
+	conn.open = true
+	ws.SetReadLimit(wire.MaxFrame)
+	return newSession(c, ws, conn), nil
+}
+
 // authenticate answers challenges until the relay confirms or denies.
-func (s *session) authenticate(ctx context.Context) error {
+func (s *session) authenticate() error {
 	var room [wire.MaxFrame]byte
 	for range 2 {
-		frame, err := s.message(ctx, room[:])
+		frame, err := s.message(room[:])
 		if err != nil {
 			return err
 		}
@@ -124,7 +127,7 @@ func (s *session) authenticate(ctx context.Context) error {
 			}
 			s.challenged = true
 			proof := wire.AppendAuth(nil, answer(s.client.cfg.SecretKey, challenge))
-			if err := s.ws.Write(ctx, websocket.MessageBinary, proof); err != nil {
+			if err := s.ws.WriteMessage(websocket.BinaryMessage, proof); err != nil {
 				return err
 			}
 		default:
@@ -135,13 +138,13 @@ func (s *session) authenticate(ctx context.Context) error {
 }
 
 // message reads the next binary message into room, and returns it. Text is left out, as iroh does.
-func (s *session) message(ctx context.Context, room []byte) ([]byte, error) {
+func (s *session) message(room []byte) ([]byte, error) {
 	for {
-		typ, r, err := s.ws.Reader(ctx)
+		typ, r, err := s.ws.NextReader()
 		if err != nil {
 			return nil, err
 		}
-		if typ != websocket.MessageBinary {
+		if typ != websocket.BinaryMessage {
 			if _, err := io.Copy(io.Discard, r); err != nil {
 				return nil, err
 			}

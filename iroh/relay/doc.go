@@ -22,7 +22,8 @@
 // half.
 //
 // Datagrams may be lost, as everywhere: those to endpoints that are not connected to the relay are, without a notice.
-// Datagrams of one size to the same endpoint travel in one frame, as many as are waiting; a frame has at most 64 KiB.
+// Datagrams of one size to the same endpoint travel in one frame, as many as are waiting; a frame has at most 64 KiB. Those
+// of one size from the same endpoint that came at the same time are received as one.
 //
 // # Trust
 //

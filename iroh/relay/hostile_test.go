@@ -12,30 +12,30 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/coder/websocket"
+	"github.com/gorilla/websocket"
 
 	"github.com/iroh-ipfs/bridge/iroh/relay/internal/wire"
 )
 
 // script is a relay that does what a test says, once for each connection.
-func script(t *testing.T, protocol string, serve func(ctx context.Context, ws *websocket.Conn)) string {
+func script(t *testing.T, protocol string, serve func(ws *websocket.Conn)) string {
 	t.Helper()
+	upgrader := websocket.Upgrader{Subprotocols: []string{protocol}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{protocol}})
+		ws, err := upgrader.Upgrade(w, r, nil)
 		if err != nil {
 			return
 		}
-		defer ws.CloseNow()
-		ws.SetReadLimit(1 << 20)
-		serve(r.Context(), ws)
+		defer ws.Close()
+		serve(ws)
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
 }
 
 // welcome confirms without asking.
-func welcome(ctx context.Context, ws *websocket.Conn) {
-	ws.Write(ctx, websocket.MessageBinary, wire.AppendConfirmation(nil))
+func welcome(ws *websocket.Conn) {
+	ws.WriteMessage(websocket.BinaryMessage, wire.AppendConfirmation(nil))
 }
 
 // Whatever a relay sends that makes no sense ends the connection, says why, and does nothing else.
@@ -57,11 +57,11 @@ func TestNonsenseEndsTheConnection(t *testing.T) {
 		"too large":            "\x06" + id + "\x00" + strings.Repeat("d", wire.MaxFrame),
 	} {
 		t.Run(name, func(t *testing.T) {
-			url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
-				welcome(ctx, ws)
-				ws.Write(ctx, websocket.MessageBinary, []byte(frame))
+			url := script(t, protocolV2, func(ws *websocket.Conn) {
+				welcome(ws)
+				ws.WriteMessage(websocket.BinaryMessage, []byte(frame))
 				for err := error(nil); err == nil; {
-					_, _, err = ws.Read(ctx)
+					_, _, err = ws.ReadMessage()
 				}
 			})
 			m := join(t, url, nil)
@@ -82,12 +82,12 @@ func TestNonsenseInTheHandshake(t *testing.T) {
 		"challenges for ever":  {"\x000123456789abcdef", "\x000123456789abcdef", "\x000123456789abcdef"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
+			url := script(t, protocolV2, func(ws *websocket.Conn) {
 				for _, f := range frames {
-					ws.Write(ctx, websocket.MessageBinary, []byte(f))
+					ws.WriteMessage(websocket.BinaryMessage, []byte(f))
 				}
 				for err := error(nil); err == nil; {
-					_, _, err = ws.Read(ctx)
+					_, _, err = ws.ReadMessage()
 				}
 			})
 			m := join(t, url, nil)
@@ -124,15 +124,15 @@ func TestNotARelay(t *testing.T) {
 // Version 1 says in words what version 2 says in numbers; text messages and pings of the WebSocket are nothing to us.
 func TestNotices(t *testing.T) {
 	answered := make(chan string, 100)
-	url := script(t, protocolV1, func(ctx context.Context, ws *websocket.Conn) {
-		ws.Write(ctx, websocket.MessageText, []byte("hello"))
-		welcome(ctx, ws)
-		ws.Write(ctx, websocket.MessageText, []byte("hello"))
-		ws.Write(ctx, websocket.MessageBinary, wire.AppendGone(nil, secret(t).ID()))
-		ws.Write(ctx, websocket.MessageBinary, wire.AppendPing(nil, wire.PingData{7}))
-		ws.Write(ctx, websocket.MessageBinary, wire.AppendHealth(nil, "too many cooks"))
+	url := script(t, protocolV1, func(ws *websocket.Conn) {
+		ws.WriteMessage(websocket.TextMessage, []byte("hello"))
+		welcome(ws)
+		ws.WriteMessage(websocket.TextMessage, []byte("hello"))
+		ws.WriteMessage(websocket.BinaryMessage, wire.AppendGone(nil, secret(t).ID()))
+		ws.WriteMessage(websocket.BinaryMessage, wire.AppendPing(nil, wire.PingData{7}))
+		ws.WriteMessage(websocket.BinaryMessage, wire.AppendHealth(nil, "too many cooks"))
 		for {
-			_, data, err := ws.Read(ctx)
+			_, data, err := ws.ReadMessage()
 			if err != nil {
 				return
 			}
@@ -158,17 +158,17 @@ func TestAnnouncedRestart(t *testing.T) {
 	const away = 700 * time.Millisecond
 	var connections atomic.Int32
 	var left, back atomic.Int64
-	url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
-		welcome(ctx, ws)
+	url := script(t, protocolV2, func(ws *websocket.Conn) {
+		welcome(ws)
 		if connections.Add(1) == 1 {
-			ws.Read(ctx) // its first ping, so that nothing of its is on its way when the connection ends
+			ws.ReadMessage() // its first ping, so that nothing of its is on its way when the connection ends
 			left.Store(time.Now().UnixNano())
-			ws.Write(ctx, websocket.MessageBinary, wire.AppendRestart(nil, wire.Restart{ReconnectIn: away, TryFor: time.Minute}))
+			ws.WriteMessage(websocket.BinaryMessage, wire.AppendRestart(nil, wire.Restart{ReconnectIn: away, TryFor: time.Minute}))
 			return
 		}
 		back.CompareAndSwap(0, time.Now().UnixNano())
 		for err := error(nil); err == nil; {
-			_, _, err = ws.Read(ctx)
+			_, _, err = ws.ReadMessage()
 		}
 	})
 	m := join(t, url, nil)
@@ -183,16 +183,16 @@ func TestNoticeIsHeardBehindAClosedConnection(t *testing.T) {
 	const away = time.Second
 	var connections atomic.Int32
 	var back atomic.Int64
-	url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
-		welcome(ctx, ws)
+	url := script(t, protocolV2, func(ws *websocket.Conn) {
+		welcome(ws)
 		if connections.Add(1) == 1 {
-			ws.Write(ctx, websocket.MessageBinary, wire.AppendFromRelay(nil, Datagrams{Data: []byte("hold the reader up")}))
-			ws.Write(ctx, websocket.MessageBinary, wire.AppendRestart(nil, wire.Restart{ReconnectIn: away, TryFor: time.Minute}))
+			ws.WriteMessage(websocket.BinaryMessage, wire.AppendFromRelay(nil, Datagrams{Data: []byte("hold the reader up")}))
+			ws.WriteMessage(websocket.BinaryMessage, wire.AppendRestart(nil, wire.Restart{ReconnectIn: away, TryFor: time.Minute}))
 			return // nothing of what the client sent was read
 		}
 		back.CompareAndSwap(0, time.Now().UnixNano())
 		for err := error(nil); err == nil; {
-			_, _, err = ws.Read(ctx)
+			_, _, err = ws.ReadMessage()
 		}
 	})
 	receiving, goOn := make(chan struct{}), make(chan struct{})
@@ -221,12 +221,12 @@ func TestNoticeIsHeardBehindAClosedConnection(t *testing.T) {
 func TestSilentRelayIsLeft(t *testing.T) {
 	t.Parallel()
 	var connections atomic.Int32
-	url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
+	url := script(t, protocolV2, func(ws *websocket.Conn) {
 		if connections.Add(1) == 1 { // no connection follows that would have the end of this one forgotten
-			welcome(ctx, ws)
+			welcome(ws)
 		}
 		for err := error(nil); err == nil; {
-			_, _, err = ws.Read(ctx)
+			_, _, err = ws.ReadMessage()
 		}
 	})
 	began := time.Now()
@@ -241,10 +241,10 @@ func TestSilentRelayIsLeft(t *testing.T) {
 func TestPongsBetweenDatagrams(t *testing.T) {
 	answered := make(chan struct{})
 	once := sync.OnceFunc(func() { close(answered) })
-	url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
-		welcome(ctx, ws)
+	url := script(t, protocolV2, func(ws *websocket.Conn) {
+		welcome(ws)
 		for asked := false; ; time.Sleep(2 * time.Millisecond) {
-			_, data, err := ws.Read(ctx)
+			_, data, err := ws.ReadMessage()
 			if err != nil {
 				return
 			}
@@ -253,7 +253,7 @@ func TestPongsBetweenDatagrams(t *testing.T) {
 				once()
 			case typ != wire.Ping && !asked:
 				asked = true
-				ws.Write(ctx, websocket.MessageBinary, wire.AppendPing(nil, wire.PingData{7}))
+				ws.WriteMessage(websocket.BinaryMessage, wire.AppendPing(nil, wire.PingData{7}))
 			}
 		}
 	})
@@ -305,8 +305,8 @@ func TestStuckRelay(t *testing.T) {
 	t.Parallel()
 	over := make(chan struct{})
 	defer close(over)
-	url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
-		welcome(ctx, ws)
+	url := script(t, protocolV2, func(ws *websocket.Conn) {
+		welcome(ws)
 		<-over
 	})
 	m := join(t, url, nil).ready(t)
@@ -334,19 +334,43 @@ func TestStuckRelay(t *testing.T) {
 
 // Pings that come faster than answers can go are left unanswered, not collected.
 func TestPingFlood(t *testing.T) {
-	url := script(t, protocolV2, func(ctx context.Context, ws *websocket.Conn) {
-		welcome(ctx, ws)
+	url := script(t, protocolV2, func(ws *websocket.Conn) {
+		welcome(ws)
 		ping := wire.AppendPing(nil, wire.PingData{1})
 		for range 20_000 {
-			if ws.Write(ctx, websocket.MessageBinary, ping) != nil {
+			if ws.WriteMessage(websocket.BinaryMessage, ping) != nil {
 				return
 			}
 		}
-		ws.Write(ctx, websocket.MessageBinary, wire.AppendStatus(nil, wire.RateLimited))
+		ws.WriteMessage(websocket.BinaryMessage, wire.AppendStatus(nil, wire.RateLimited))
 		for err := error(nil); err == nil; {
-			_, _, err = ws.Read(ctx)
+			_, _, err = ws.ReadMessage()
 		}
 	})
 	m := join(t, url, nil)
 	eventually(t, "the status after the flood arrives", func() bool { return m.State().Problem != "" })
+}
+
+// An answer to the request for a WebSocket is bounded, and brings no extension that nobody asked for.
+func TestHostileUpgrade(t *testing.T) {
+	for name, c := range map[string]struct{ header, value, want string }{
+		"head without end": {"X-Long", strings.Repeat("x", maxHead), "too long"},
+		"extension":        {"Sec-WebSocket-Extensions", "permessage-deflate; server_no_context_takeover; client_no_context_takeover", "not offered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			upgrader := websocket.Upgrader{Subprotocols: []string{protocolV2}}
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if ws, err := upgrader.Upgrade(w, r, http.Header{c.header: {c.value}}); err == nil {
+					welcome(ws)
+					ws.Close()
+				}
+			}))
+			t.Cleanup(server.Close)
+			m := join(t, server.URL, nil)
+			eventually(t, "it is refused", func() bool { return m.State().Err != nil })
+			if err := m.State().Err; !strings.Contains(err.Error(), c.want) {
+				t.Errorf("refused with %v", err)
+			}
+		})
+	}
 }

@@ -7,6 +7,9 @@ const (
 	// maxURL bounds a relay's URL, as tickets do. Against lists of relays that fill the memory.
 	maxURL = 2048
 
+	// maxHead bounds the HTTP answer that comes before the WebSocket, and what follows at once. Against headers without end.
+	maxHead = 64 << 10
+
 	// maxTimes bounds the times in a notice of a restart. Against a relay that keeps us away for a month.
 	maxTimes = time.Minute
 

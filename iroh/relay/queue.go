@@ -6,10 +6,10 @@ import (
 	"github.com/iroh-ipfs/bridge/iroh/relay/internal/wire"
 )
 
-// outgoing are datagrams that wait to be sent. buf begins with room for the head of their frame.
+// outgoing are datagrams that wait to be sent.
 type outgoing struct {
-	head Datagrams // without Data, which is in buf
-	buf  []byte
+	head Datagrams
+	buf  []byte // room for the head of their frame, and then head.Data
 	at   time.Time
 }
 
@@ -29,6 +29,7 @@ func (c *Client) Send(d Datagrams) bool {
 		o.head.Segment = len(d.Data)
 	}
 	o.buf = append(append(o.buf[:0], make([]byte, wire.Headroom)...), d.Data...)
+	o.head.Data = o.buf[wire.Headroom:]
 	select {
 	case c.queue <- o:
 		return true
@@ -60,19 +61,13 @@ func (c *Client) next() *outgoing {
 	}
 }
 
-// merge appends what n has if it can be in one frame with what o has: to the same peer, with all datagrams of o of one
-// size, and none of n larger.
+// merge appends what n has if it can be in one frame with what o has.
 func (o *outgoing) merge(n *outgoing) bool {
-	size := len(o.buf) - wire.Headroom
-	if o.head.Peer != n.head.Peer || o.head.ECN != n.head.ECN || size%o.head.Segment != 0 ||
-		len(o.buf)+len(n.buf) > MaxDatagrams {
+	if !o.head.Takes(&n.head) {
 		return false
 	}
-	more := n.buf[wire.Headroom:]
-	if n.head.Segment != o.head.Segment && (len(more) > n.head.Segment || n.head.Segment > o.head.Segment) {
-		return false
-	}
-	o.buf = append(o.buf, more...)
+	o.buf = append(o.buf, n.head.Data...)
+	o.head.Data = o.buf[wire.Headroom:]
 	return true
 }
 

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/coder/websocket"
+	"github.com/gorilla/websocket"
 
 	"github.com/iroh-ipfs/bridge/iroh/relay/internal/wire"
 )
@@ -29,6 +29,7 @@ type session struct {
 
 	challenged bool // by the relay, before it knew us
 
+	came   gatherer                // hands datagrams on
 	heard  atomic.Bool             // something came since the last ping
 	asked  chan wire.PingData      // pings of ours to send
 	wanted chan wire.PingData      // pings of the relay to answer
@@ -58,7 +59,7 @@ type restart struct {
 
 func newSession(c *Client, ws *websocket.Conn, conn *corked) *session {
 	return &session{
-		client: c, ws: ws, conn: conn,
+		client: c, ws: ws, conn: conn, came: gatherer{receive: c.cfg.Receive},
 		asked: make(chan wire.PingData, 1), wanted: make(chan wire.PingData, maxPongs), pongs: make(chan wire.PingData, 1),
 		over: make(chan ended, 2),
 	}
@@ -68,20 +69,24 @@ func newSession(c *Client, ws *websocket.Conn, conn *corked) *session {
 func (s *session) run(ctx context.Context) error {
 	writing, stop := context.WithCancel(context.Background())
 	defer stop()
+	s.conn.in.before = s.came.flush
 	var both sync.WaitGroup
 	both.Go(func() { s.over <- ended{reader, s.read()} })
 	both.Go(func() { s.over <- ended{writer, s.write(writing)} })
 	err := s.watch(ctx)
 	if errors.Is(err, errClosed) {
-		grace := time.AfterFunc(closeGrace, func() { s.ws.CloseNow() })
+		grace := time.AfterFunc(closeGrace, func() { s.ws.Close() })
 		stop()
 		if e := <-s.over; e.who == writer && e.err == nil { // it has sent everything
-			s.ws.Close(websocket.StatusNormalClosure, "")
+			bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+			if s.ws.WriteControl(websocket.CloseMessage, bye, time.Now().Add(closeGrace)) == nil {
+				<-s.over // the relay says the same
+			}
 		}
 		grace.Stop()
 	}
 	stop()
-	s.ws.CloseNow()
+	s.ws.Close()
 	both.Wait()
 	return err
 }
@@ -149,10 +154,8 @@ func (s *session) hearOut(ctx context.Context) {
 
 // read handles what the relay sends until the connection ends.
 func (s *session) read() error {
-	ctx := context.Background() // the connection ends it
-	for {
-		r := s.client.take()
-		frame, err := s.message(ctx, r.frame[:])
+	for r := s.client.take(); ; {
+		frame, err := s.message(r.frame[:])
 		if err != nil {
 			return err
 		}
@@ -161,17 +164,17 @@ func (s *session) read() error {
 		if err != nil {
 			return err
 		}
-		if typ == wire.RelayToClientDatagram || typ == wire.RelayToClientBatch {
-			if r.Datagrams, err = wire.ParseDatagrams(typ, body); err != nil {
+		if typ != wire.RelayToClientDatagram && typ != wire.RelayToClientBatch {
+			if err := s.notice(typ, body); err != nil {
 				return err
 			}
-			s.client.cfg.Receive(r)
 			continue
 		}
-		err = s.notice(typ, body)
-		r.Release()
-		if err != nil {
+		if r.Datagrams, err = wire.ParseDatagrams(typ, body); err != nil {
 			return err
+		}
+		if s.came.add(r) {
+			r = s.client.take()
 		}
 	}
 }
@@ -246,20 +249,19 @@ func (s *session) problem(typ wire.Type, body []byte) error {
 // write sends what is queued until the connection ends; or, once stopping is done, until nothing is queued any more, for
 // which it returns nil.
 func (s *session) write(stopping context.Context) error {
-	ctx := context.Background()
 	for {
 		var err error
 		select {
 		case data := <-s.asked:
-			err = s.ping(ctx, data)
+			err = s.ping(data)
 		case data := <-s.wanted:
-			err = s.pong(ctx, data)
+			err = s.pong(data)
 		case first := <-s.client.queue:
-			err = s.burst(ctx, first)
+			err = s.burst(first)
 		case <-stopping.Done():
 			select {
 			case first := <-s.client.queue:
-				err = s.burst(ctx, first)
+				err = s.burst(first)
 			default:
 				return nil
 			}
@@ -272,7 +274,7 @@ func (s *session) write(stopping context.Context) error {
 
 // burst writes first and what else is queued with as few system calls as that goes. Datagrams that follow each other, to one
 // peer and of one size, become one frame. The queue may never become empty, so pings go between.
-func (s *session) burst(ctx context.Context, first *outgoing) error {
+func (s *session) burst(first *outgoing) error {
 	s.conn.cork()
 	now := time.Now()
 	bytes := 0
@@ -285,11 +287,11 @@ func (s *session) burst(ctx context.Context, first *outgoing) error {
 		bytes += len(o.buf)
 		var err error
 		if now.Sub(o.at) < staleAfter {
-			err = s.ws.Write(ctx, websocket.MessageBinary, wire.Seal(o.buf, o.head))
+			err = s.ws.WriteMessage(websocket.BinaryMessage, wire.Seal(o.buf, o.head))
 		}
 		s.client.recycle(o)
 		if o = next; err == nil && o != nil && bytes > maxBurst {
-			err = errors.Join(s.pings(ctx), s.conn.flush())
+			err = errors.Join(s.pings(), s.conn.flush())
 			s.conn.cork()
 			now, bytes = time.Now(), 0
 		}
@@ -304,14 +306,14 @@ func (s *session) burst(ctx context.Context, first *outgoing) error {
 }
 
 // pings writes the pings and answers that wait just now.
-func (s *session) pings(ctx context.Context) error {
+func (s *session) pings() error {
 	for range 1 + maxPongs { // as many as there can be; more may come meanwhile
 		var err error
 		select {
 		case data := <-s.asked:
-			err = s.ping(ctx, data)
+			err = s.ping(data)
 		case data := <-s.wanted:
-			err = s.pong(ctx, data)
+			err = s.pong(data)
 		default:
 			return nil
 		}
@@ -322,10 +324,10 @@ func (s *session) pings(ctx context.Context) error {
 	return nil
 }
 
-func (s *session) ping(ctx context.Context, data wire.PingData) error {
-	return s.ws.Write(ctx, websocket.MessageBinary, wire.AppendPing(nil, data))
+func (s *session) ping(data wire.PingData) error {
+	return s.ws.WriteMessage(websocket.BinaryMessage, wire.AppendPing(nil, data))
 }
 
-func (s *session) pong(ctx context.Context, data wire.PingData) error {
-	return s.ws.Write(ctx, websocket.MessageBinary, wire.AppendPong(nil, data))
+func (s *session) pong(data wire.PingData) error {
+	return s.ws.WriteMessage(websocket.BinaryMessage, wire.AppendPong(nil, data))
 }

@@ -24,6 +24,22 @@ func (d *Datagrams) Next() (datagram []byte) {
 	return datagram
 }
 
+// Takes reports whether the datagrams of n can follow those of d as one: of the same peer, with all of d of one size and none
+// of n larger.
+func (d *Datagrams) Takes(n *Datagrams) bool {
+	size, more := d.segment(), n.segment()
+	return d.Peer == n.Peer && d.ECN == n.ECN && len(d.Data)%size == 0 && len(d.Data)+len(n.Data) <= MaxDatagrams &&
+		(more == size || more < size && more == len(n.Data))
+}
+
+// segment is the size of every datagram but the last.
+func (d *Datagrams) segment() int {
+	if d.Segment == 0 || d.Segment > len(d.Data) {
+		return len(d.Data)
+	}
+	return d.Segment
+}
+
 // ParseDatagrams reads the body of a frame of one of the four datagram types. What it returns has at least one byte of data,
 // which belongs to body. A batch with a segment size of zero is one datagram, as iroh-relay has it.
 func ParseDatagrams(t Type, body []byte) (d Datagrams, err error) {
