@@ -7,7 +7,8 @@
 // A worker that is free takes the first units that nobody has been asked for and that it may have: as many as it brings in
 // [Config.Target], and toward the end no more than its share. When all units are asked for, a free worker looks for
 // the task that will be done last. If it would itself be done much sooner it races: it is asked for the rest of that task, and what
-// comes first counts. Where racing is not allowed the other one loses the task instead. So a unit is asked of two workers at most at a time.
+// comes first counts. Where racing is not allowed the other one loses the task instead. So a unit is asked of two workers at most at a time,
+// and one that was silent itself does not take the second place from others.
 //
 // Nobody is trusted: a worker whose units do not come loses its task ([Plan.Late]) if another one could bring them, and what it
 // claims to have is worth nothing when nobody else has the rest ([Plan.Trust]).
@@ -48,6 +49,7 @@ type Worker struct {
 	window uint64     // units of its next task at most; 0 is no limit
 	tasks  int
 	stalls int       // how often it was late
+	silent bool      // its last task brought nothing for too long, and nothing came since
 	moved  time.Time // something came
 }
 
@@ -216,7 +218,7 @@ func (p *Plan) span(w *Worker, free uint64) uint64 {
 // Moved notes that bytes of a task came.
 func (p *Plan) Moved(t *Task, bytes uint64, now time.Time) {
 	t.bytes += bytes
-	t.moved, t.Worker.moved = now, now
+	t.moved, t.Worker.moved, t.Worker.silent = now, now, false
 }
 
 // Came notes that a unit of a task has come whole, and tells whether it is the first time.
@@ -241,6 +243,9 @@ func (p *Plan) End(t *Task, now time.Time) (over *Task) {
 		}
 	}
 	p.left = p.left.Subtract(t.came())
+	if t.Silent(now) && !t.rest().IsEmpty() {
+		t.Worker.silent = true
+	}
 	t.Worker.learn(t, now)
 	if r := t.rival; r != nil {
 		t.rival, r.rival = nil, nil

@@ -228,6 +228,37 @@ func TestALostTaskIsNotRacedAgain(t *testing.T) {
 	}
 }
 
+// One that went silent and lost its task for that does not race for another one, which a better one would then be kept from.
+func TestASilentOneDoesNotRace(t *testing.T) {
+	for name, race := range map[string]bool{"race": true, "taken away": false} {
+		t.Run(name, func(t *testing.T) {
+			c := cfg()
+			c.Race = race
+			p := New(c, bao.Span(0, 20))
+			silent, slow, fast := &Worker{Speed: 1000, Rate: 1e5}, &Worker{}, &Worker{Speed: 1000, Rate: 1e5}
+			for _, w := range []*Worker{silent, slow, fast} {
+				p.Join(w)
+			}
+			first, _ := p.Next(silent, epoch)
+			bring(p, first, 1, at(0.1))
+			second, _ := p.Next(slow, epoch)
+			bring(p, second, 1, at(1.9)) // half a unit in a second
+			p.End(first, at(2))
+			p.left = p.left.Subtract(first.Units) // another one brought them
+			if task, late := p.Next(silent, at(2)); task != nil || late != nil {
+				t.Errorf("a silent one is asked for %v, takes away %v", task, late)
+			}
+			if task, late := p.Next(fast, at(2)); race && (task == nil || !task.Raced) || !race && late != second {
+				t.Errorf("a good one is asked for %v, takes away %v", task, late)
+			}
+			p.Moved(&Task{Worker: silent}, 1, at(3))
+			if silent.silent {
+				t.Error("one of whom something came is still held for silent")
+			}
+		})
+	}
+}
+
 // One that took part in a task and failed leaves what it brought to nobody.
 func TestRacedAgainForTheRest(t *testing.T) {
 	p := New(cfg(), bao.Span(0, 10))

@@ -12,6 +12,9 @@ const (
 // slowest is the task that ends last of those which the worker would end much sooner. Where units are of different sizes nobody knows
 // when a task ends; then it is the task with the least bytes in a second, if that is far less than the worker brings.
 func (p *Plan) slowest(w *Worker, now time.Time) (slow *Task) {
+	if w.silent {
+		return nil
+	}
 	var last float64
 	for _, t := range p.tasks {
 		if t.Worker == w || t.rival != nil {
