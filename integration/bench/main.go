@@ -4,7 +4,7 @@
 //	go run ./integration/bench [-rounds 5] [-size 1073741824] [-far 33554432] [-files 10000] [-names 100000] [-only REGEXP] [-dir DIR]
 //
 // Every figure is a ratio within one run on one machine: the bridge and what it is compared with take turns, round
-// after round, each round in the other order, and the medians are divided. All peers are real programs with empty
+// after round, each round in the other order, and the medians are divided; over the long path both run at once. All peers are real programs with empty
 // stores on 127.0.0.1; inputs are random bytes, read once before so that they are in the page cache for everybody; what
 // preparing a turn wrote is on disk before the clock starts.
 // Wall time is that of the client's whole command; processor time and peak memory are what the kernel accounts to the
@@ -25,7 +25,7 @@ import (
 type options struct {
 	rounds  int
 	size    int64
-	far     int64
+	far     int64 // bytes of the file for the long path
 	files   int
 	names   int
 	only    *regexp.Regexp
