@@ -81,6 +81,7 @@ func Listen(cfg Config) (*Endpoint, error) {
 		VerifySourceAddress: e.admission.NeedsRetry,
 		ConnContext:         e.admission.Admit,
 	}
+	s.conn.DeliverTo(e.transport)
 	e.detour = &quic.Transport{Conn: s.conn.Detour(), ConnectionIDLength: idLength}
 	e.dialConf = e.quicConfig(dialedStreamWindow, dialedConnWindow)
 	if len(cfg.ALPNs) > 0 {

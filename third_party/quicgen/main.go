@@ -1,5 +1,5 @@
-// Command quicgen writes third_party/quic-go: the quic-go release that this module's go.mod and go.sum pin, with two
-// changes: its TLS engine can be replaced, and two queues of its server are longer.
+// Command quicgen writes third_party/quic-go: the quic-go release that this module's go.mod and go.sum pin, with three
+// changes: its TLS engine can be replaced, two queues of its server are longer, and packets can be handed to it.
 //
 // Why the engine: an iroh node authenticates itself with TLS raw public keys (RFC 7250), which crypto/tls does not have, and
 // quic-go names *tls.QUICConn, a concrete type, in internal/handshake/crypto_setup.go. The copy names an interface
@@ -21,6 +21,10 @@
 // again at the same moments and are dropped again, until they give up. Both queues become as long as the one of packets that
 // wait for the server itself, 1,024, which is also how many connections an endpoint admits (iroh/internal/admission).
 // That is 1.5 MB of packets at most.
+//
+// Why packets can be handed to it: what a relay brings comes by TCP, while quic-go reads one socket only. To bring the packets to
+// its reader, that had to be woken from waiting for UDP each time, and handed them on to the connection one by one; with
+// Transport.Deliver the goroutine that reads from the relay gives them to the connection, and wakes it once.
 //
 // What is trusted: the h1 hash in go.sum. The release is taken from the module cache and hashed again before it is
 // copied. What is not trusted: that a release looks like the one before. Each place that is changed, and each place

@@ -32,8 +32,8 @@ type change struct {
 	notice string
 }
 
-// rewrite makes the two changes to the release in dir: edits in setupFile and an added file for the TLS engine, an edit each in
-// paramsFile and serverFile for the queues. Everything is checked before anything is written.
+// rewrite makes the three changes to the release in dir: edits in setupFile and an added file for the TLS engine, an edit each in
+// paramsFile and serverFile for the queues, and an added file for Deliver. Everything is checked before anything is written.
 func rewrite(dir string) error {
 	r, err := parseRelease(dir)
 	if err != nil {
@@ -45,6 +45,9 @@ func rewrite(dir string) error {
 	}
 	params, server, err := r.checkQueues()
 	if err != nil {
+		return err
+	}
+	if err := r.checkDeliver(); err != nil {
 		return err
 	}
 	for _, c := range []change{
@@ -64,6 +67,9 @@ func rewrite(dir string) error {
 		if err := os.WriteFile(path, out, 0o644); err != nil {
 			return err
 		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, deliverFile), deliver, 0o644); err != nil {
+		return err
 	}
 	return os.WriteFile(filepath.Join(dir, filepath.FromSlash(seamFile)), seam, 0o644)
 }

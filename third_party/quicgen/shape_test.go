@@ -67,6 +67,9 @@ var shapeCases = []shapeCase{
 	{name: "queue made otherwise", file: serverFile, old: "make(chan *Conn, protocol.MaxAcceptQueueSize)", new: "make(chan *Conn, 32)", at: "package quic", want: "with room for protocol.MaxAcceptQueueSize"},
 	{name: "retries of another length", file: serverFile, old: "make(chan rejectedPacket, 8)", new: "make(chan rejectedPacket, 16)", at: "package quic", want: "expected just retryQueue"},
 	{name: "another queue of that length", file: serverFile, old: "make(chan rejectedPacket, 4)", new: "make(chan rejectedPacket, 8)", at: "package quic", want: "expected just retryQueue"},
+	{name: "packets handled otherwise", file: "transport.go", old: "if len(p.data) == 0 {", new: "if len(p.data) < 2 {", at: "func (t *Transport) handlePacket", want: "Transport.handlePacket is not the known one"},
+	{name: "packets queued otherwise", file: "connection.go", old: "c.receivedPackets.PushBack(p)", new: "c.receivedPackets.PushFront(p)", at: "func (c *Conn) handlePacket(", want: "Conn.handlePacket is not the known one"},
+	{name: "packets read otherwise", file: "transport.go", old: "func (t *Transport) listen(", new: "func (t *Transport) read(", at: "package quic", want: "expected a method Transport.listen"},
 	{name: "retries renamed", file: serverFile, old: "retryQueue:                make", new: "retries: make", at: "package quic", want: "expected just retryQueue"},
 }
 
@@ -120,8 +123,10 @@ func TestOtherShapesAreRefusedWithTheirPlace(t *testing.T) {
 			if read(t, dir, setupFile) != before {
 				t.Error("a refused release was changed")
 			}
-			if _, err := os.Stat(filepath.Join(dir, seamFile)); !os.IsNotExist(err) {
-				t.Error("a file was added to a refused release")
+			for _, added := range []string{seamFile, deliverFile} {
+				if _, err := os.Stat(filepath.Join(dir, added)); !os.IsNotExist(err) {
+					t.Errorf("%s was added to a refused release", added)
+				}
 			}
 		})
 	}
@@ -138,6 +143,11 @@ func TestMissingAndTakenFilesAreRefused(t *testing.T) {
 		t.Errorf("taken name: %v", err)
 	}
 	os.Remove(filepath.Join(dir, seamFile))
+	write(t, "package quic\n", dir, deliverFile)
+	if err := rewrite(dir); err == nil || !strings.Contains(err.Error(), deliverFile+": expected no such file") {
+		t.Errorf("taken name: %v", err)
+	}
+	os.Remove(filepath.Join(dir, deliverFile))
 	os.Remove(filepath.Join(dir, setupFile))
 	if err := rewrite(dir); err == nil || !strings.Contains(err.Error(), setupFile+": expected this file") {
 		t.Errorf("missing file: %v", err)

@@ -16,7 +16,7 @@ const stampName = ".quicgen"
 
 // sources is this program: a change of it makes every copy out of date.
 //
-//go:embed main.go module.go copy.go stamp.go rewrite.go shape.go setup.go queue.go go.mod go.sum seam.go.txt
+//go:embed main.go module.go copy.go stamp.go rewrite.go shape.go setup.go queue.go deliver.go go.mod go.sum seam.go.txt deliver.go.txt
 var sources embed.FS
 
 // stamp is the text that belongs into the stamp file of the copy in dir: version and hash of the release, hash of

@@ -1,10 +1,7 @@
 package paths
 
 import (
-	"errors"
 	"net"
-	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,27 +23,24 @@ type UDP interface {
 	SetWriteBuffer(bytes int) error
 }
 
+// A Deliverer handles packets that came by another way than the socket, as quic.Transport does. Nothing of datagrams is used after
+// the return.
+type Deliverer interface {
+	Deliver(from net.Addr, datagrams []byte, segment int)
+}
+
 // Conn is a UDP socket on which there are relayed paths as well. It has what quic-go wants of a socket to use it to the
-// full: batches, control messages and segmentation offload.
+// full: batches, control messages and segmentation offload. What comes through relays is not read from it: it is delivered.
 type Conn struct {
 	UDP      // the socket: what is not below is its own
 	reader   BatchReader
 	idLength int
+	to       Deliverer
 
 	book    *book
 	watched watches
-	inbox   chan arrival
 	held    holding
-	done    chan struct{}
-	stop    sync.Once
-
-	// Of the reader alone.
-	now   arrival // what is being handed out
-	turns int     // how often relayed packets were read since UDP was
-
-	sleeping atomic.Bool // the reader waits for UDP, or is about to
-	deadline sync.Mutex
-	owners   time.Time // the deadline that the owner has set
+	stopped atomic.Bool
 }
 
 // arrival is what came through a relay at once.
@@ -59,9 +53,12 @@ type arrival struct {
 func New(udp UDP, reader BatchReader, idLength int) *Conn {
 	return &Conn{
 		UDP: udp, reader: reader, idLength: idLength,
-		book: newBook(), inbox: make(chan arrival, inboxFrames), done: make(chan struct{}), held: holding{timers: map[*relay.Received]*time.Timer{}},
+		book: newBook(), held: holding{timers: map[*relay.Received]*time.Timer{}},
 	}
 }
+
+// DeliverTo says who handles what comes through relays. It is called once, before Receive.
+func (c *Conn) DeliverTo(to Deliverer) { c.to = to }
 
 // Dial makes a route to an endpoint through a relay. The caller closes it.
 func (c *Conn) Dial(via Sender, peer key.EndpointID) *Route { return c.book.dial(via, peer) }
@@ -74,7 +71,7 @@ func (c *Conn) Relay(a net.Addr) relay.URL {
 	return relay.URL{}
 }
 
-// Receive takes what came through a relay. It may wait while much else is waiting.
+// Receive takes what came through a relay.
 func (c *Conn) Receive(via Sender, r *relay.Received) {
 	a := arrival{c.book.heard(via, r.Peer), r}
 	if firstPacket(r.Data, c.idLength) && c.held.keep(a, c.deliver) {
@@ -84,18 +81,57 @@ func (c *Conn) Receive(via Sender, r *relay.Received) {
 }
 
 func (c *Conn) deliver(a arrival) {
-	select {
-	case c.inbox <- a:
-		c.wake()
-	case <-c.done:
-		a.received.Release()
+	if !c.stopped.Load() {
+		c.to.Deliver(&a.from.addr, a.received.Data, a.received.Segment)
 	}
+	a.received.Release()
 }
 
 // Stop makes Receive drop everything from now on, and waits for what was kept. The socket stays open.
 func (c *Conn) Stop() {
-	c.stop.Do(func() { close(c.done) })
+	c.stopped.Store(true)
 	c.held.end()
+}
+
+// ReadBatch fills ms with at least one UDP packet, or returns an error of the socket.
+func (c *Conn) ReadBatch(ms []ipv4.Message, flags int) (int, error) {
+	n, err := c.reader.ReadBatch(ms, flags)
+	if err != nil {
+		return 0, err
+	}
+	c.sift(ms[:n])
+	return n, nil
+}
+
+// ReadFrom is ReadBatch for one packet, on systems that know no batches.
+func (c *Conn) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, addr, err := c.UDP.ReadFrom(b)
+		if u, ok := addr.(*net.UDPAddr); ok && err == nil {
+			n = c.watched.inspect(u, b[:n])
+			if relayedUDP(u) || n == 0 {
+				continue
+			}
+		}
+		return n, addr, err
+	}
+}
+
+// sift empties the packets that claim an address of ours, so that quic-go drops them, and shows others to those who watch.
+func (c *Conn) sift(ms []ipv4.Message) {
+	for i := range ms {
+		u, ok := ms[i].Addr.(*net.UDPAddr)
+		if !ok {
+			continue
+		}
+		if relayedUDP(u) {
+			ms[i].N = 0
+			continue
+		}
+		if ms[i].N <= len(ms[i].Buffers[0]) {
+			ms[i].N = c.watched.inspect(u, ms[i].Buffers[0][:ms[i].N])
+		}
+	}
 }
 
 // WriteMsgUDP sends b, of packets of the size that the control messages in oob give, to where addr stands for. What goes
@@ -121,35 +157,4 @@ func (c *Conn) relay(b []byte, segment int, addr *net.UDPAddr) {
 	if r := c.book.at(addr); r != nil {
 		r.via.Send(relay.Datagrams{Peer: r.peer, Segment: segment, Data: b})
 	}
-}
-
-// SetReadDeadline is the owner's way to stop reading.
-func (c *Conn) SetReadDeadline(t time.Time) error {
-	c.deadline.Lock()
-	defer c.deadline.Unlock()
-	c.owners = t
-	return c.UDP.SetReadDeadline(t)
-}
-
-// wake makes a reader that waits for UDP look at the inbox.
-func (c *Conn) wake() {
-	if !c.sleeping.CompareAndSwap(true, false) {
-		return
-	}
-	c.deadline.Lock()
-	defer c.deadline.Unlock()
-	c.UDP.SetReadDeadline(time.Unix(1, 0))
-}
-
-// woken reports whether err comes of wake and not of the owner's deadline, and undoes it.
-func (c *Conn) woken(err error) bool {
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return false
-	}
-	c.deadline.Lock()
-	defer c.deadline.Unlock()
-	if !c.owners.IsZero() && !time.Now().Before(c.owners) {
-		return false
-	}
-	return c.UDP.SetReadDeadline(c.owners) == nil
 }

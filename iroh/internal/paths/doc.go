@@ -15,8 +15,9 @@
 //
 // # Reading
 //
-// What comes through relays waits in a queue of bounded length, and goes to quic-go in the same call as UDP packets do. A
-// reader that waits for UDP is woken by a deadline in the past. On Linux neither source can starve the other.
+// What comes through relays is not read by quic-go from the socket: [Conn.Receive] delivers it to quic-go's transport, in the
+// goroutine that reads from the relay. So nobody has to be woken to read it, and neither source waits for the other. What a
+// connection has not looked at yet is bounded by quic-go, as for UDP.
 //
 // An iroh endpoint sends its first packet on all paths at once, and stays on the one from which the answer comes first. So
 // the first packets of a connection are kept for a moment when they come through a relay: those of a direct path, on

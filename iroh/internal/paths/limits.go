@@ -3,19 +3,12 @@ package paths
 import "time"
 
 const (
-	// inboxFrames bounds what came through relays and was not read yet, each at most 64 KiB. More makes the relays wait.
-	// Against memory that a relay fills.
-	inboxFrames = 64
-
 	// generation is how many endpoints can send to us through relays before those that were silent meanwhile are
 	// forgotten. Against relays, or peers with many keys, that make us remember everybody.
 	generation = 4096
 
 	// maxHeld bounds the first packets that are kept for a moment; more are not kept. Against floods of them.
 	maxHeld = 256
-
-	// udpTurn is how many times relayed packets may be read before UDP gets its turn.
-	udpTurn = 8
 )
 
 // holdFirst is how long the first packets of a connection wait for their twins on a direct path.

@@ -6,12 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The flag with which a socket is read without waiting, and that there is one.
-const (
-	canPeek  = true
-	dontWait = unix.MSG_DONTWAIT
-)
-
 // sendSegment finds the size of packets in the control messages of a send: level SOL_UDP, type UDP_SEGMENT, a u16 in the byte
 // order of the machine. Zero means that there is none, and that one packet is sent. quic-go makes the messages.
 func sendSegment(control []byte) int {

@@ -23,7 +23,8 @@ func segmentMessage(size uint16) []byte {
 }
 
 func TestSegmentsBecomeABatch(t *testing.T) {
-	c, l := open(t), newLoop(t, "https://a")
+	c, _ := open(t)
+	l := newLoop(t, "https://a")
 	r := c.Dial(l, id(1))
 	if _, _, err := c.WriteMsgUDP([]byte("abcdefgh"), segmentMessage(3), r.Addr()); err != nil {
 		t.Fatal(err)

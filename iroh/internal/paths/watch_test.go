@@ -25,7 +25,7 @@ func TestWatch(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := open(t)
+			c, _ := open(t)
 			c.SetReadDeadline(time.Now().Add(20 * time.Second))
 			watched, other := socket(t), socket(t)
 			send := func(from *net.UDPConn, text string) {
